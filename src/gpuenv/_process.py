@@ -1,0 +1,123 @@
+"""Run a program and keep what it said. The only module that imports `subprocess`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpuenv.errors import UnavailableError
+
+__all__ = ["Completed", "replace_process", "run", "stream"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """What a program left behind. `status` is None when its time ran out and it was ended."""
+
+    status: int | None
+    stdout: str
+    stderr: str
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    timeout_seconds: float | None = None,
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    text_input: str | None = None,
+) -> Completed:
+    """Run `command` to its end and return what it printed; UnavailableError when it cannot be started.
+
+    With a time limit the whole process group is ended, so that a child of the child does not keep the pipes open.
+    """
+    process = _start(command, environ=environ, cwd=cwd, stdin=text_input is not None)
+    try:
+        stdout, stderr = process.communicate(text_input, timeout=timeout_seconds)
+    except subprocess.TimeoutExpired:
+        _end(process)
+        return Completed(status=None, stdout="", stderr="")
+    except BaseException:
+        _end(process)
+        raise
+    return Completed(status=process.returncode, stdout=stdout, stderr=stderr)
+
+
+def stream(
+    command: Sequence[str | Path],
+    *,
+    on_line: Callable[[str], None],
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Completed:
+    """Run `command`, calling `on_line` with each line of its standard error as it comes (its progress)."""
+    process = _start(command, environ=environ, cwd=cwd, stdin=False, merge=True)
+    lines: list[str] = []
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line)
+            on_line(line.rstrip("\n"))
+        status = process.wait()
+    except BaseException:
+        _end(process)
+        raise
+    return Completed(status=status, stdout="", stderr="".join(lines))
+
+
+def replace_process(command: Sequence[str | Path], environ: Mapping[str, str]) -> int:
+    """Become `command`; on Windows, where a process cannot be replaced, run it and return its status."""
+    words = [os.fspath(word) for word in command]
+    try:
+        if os.name == "nt":
+            return subprocess.run(words, env=dict(environ), check=False).returncode
+        os.execvpe(words[0], words, dict(environ))  # noqa: S606  (a list, never shell text)
+    except OSError as error:
+        raise _not_started(words[0], error) from error
+
+
+def _start(
+    command: Sequence[str | Path],
+    *,
+    environ: Mapping[str, str] | None,
+    cwd: Path | None,
+    stdin: bool,
+    merge: bool = False,
+) -> subprocess.Popen[str]:
+    words = [os.fspath(word) for word in command]
+    try:
+        return subprocess.Popen(
+            words,
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if merge else subprocess.PIPE,
+            env=None if environ is None else dict(environ),
+            cwd=cwd,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=os.name == "posix",
+        )
+    except OSError as error:
+        raise _not_started(words[0], error) from error
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    try:
+        if os.name == "posix":
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    except (OSError, ProcessLookupError):
+        pass
+    process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe:
+            pipe.close()
+
+
+def _not_started(program: str, error: OSError) -> UnavailableError:
+    return UnavailableError(f"cannot run `{program}`", reasons=(error.strerror or str(error),))

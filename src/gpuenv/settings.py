@@ -1,0 +1,57 @@
+"""Every environment variable that gpuenv obeys and every default, in one list.
+
+Values are read when they are asked for, never at import. The list `VARIABLES` is what `docs/settings.md` is
+checked against.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+VARIABLES: dict[str, str] = {
+    "GPUENV_DATA_DIR": "Directory that holds named environments (default: the user's data directory).",
+    "GPUENV_CACHE_DIR": "Directory for what can be made again (default: the user's cache directory).",
+    "GPUENV_PYTHON": "Python version to plan for when `--python` is not given.",
+    "GPUENV_MACHINE": "Machine to plan for when `--machine` is not given: a file or a short form.",
+    "CONDA_OVERRIDE_CUDA": "CUDA version the driver is taken to serve; empty means no driver (CEP 30).",
+    "CONDA_OVERRIDE_CUDA_ARCH": "Lowest compute capability to assume; empty means none (CEP 46).",
+    "CONDA_OVERRIDE_GLIBC": "GNU C library version to assume (CEP 30).",
+    "NO_COLOR": "Any value turns colour off.",
+    "UV_DEFAULT_INDEX": "Python index that `uv` uses in place of its own default.",
+    "UV_INDEX": "Further Python indexes for `uv`.",
+}
+
+PROBE_TIMEOUT_SECONDS = 8.0
+"""How long one question to a driver may take before it counts as unanswered."""
+
+UV_CONCURRENT_DOWNLOADS = 8
+"""How many files `uv` fetches at once when the user set no bound of their own."""
+
+
+def variable(name: str, environ: Mapping[str, str] | None = None) -> str | None:
+    """The value of a variable of the list, None when it is not set; an empty value stays an empty string."""
+    if name not in VARIABLES:
+        raise KeyError(name)
+    return (os.environ if environ is None else environ).get(name)
+
+
+def data_directory() -> Path:
+    """Where named environments live."""
+    return _directory("GPUENV_DATA_DIR", "user_data_path")
+
+
+def cache_directory() -> Path:
+    """Where files that can be made again live."""
+    return _directory("GPUENV_CACHE_DIR", "user_cache_path")
+
+
+def _directory(name: str, kind: str) -> Path:
+    chosen = variable(name)
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    import platformdirs
+
+    path: Path = getattr(platformdirs, kind)("gpuenv", appauthor=False)
+    return path
