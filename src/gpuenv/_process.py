@@ -59,9 +59,10 @@ def stream(
     lines: list[str] = []
     try:
         assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(line)
-            on_line(line.rstrip("\n"))
+        with process.stdout:
+            for line in process.stdout:
+                lines.append(line)
+                on_line(line.rstrip("\n"))
         status = process.wait()
     except BaseException:
         _end(process)

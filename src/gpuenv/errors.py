@@ -30,16 +30,22 @@ EXIT_BUG = 70
 
 
 class GpuenvError(Exception):
-    """Conclusion first (no full stop), then one line per reason with its evidence, then what to do about it."""
+    """Conclusion first (no full stop), then one line per reason with its evidence, then what to do about it.
+
+    `details` is what a tool said in its own words, for those who ask for it (`--verbose`).
+    """
 
     exit_code = 3
     code = "error"
 
-    def __init__(self, message: str, *, reasons: tuple[str, ...] = (), hints: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, message: str, *, reasons: tuple[str, ...] = (), hints: tuple[str, ...] = (), details: str = ""
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.reasons = reasons
         self.hints = hints
+        self.details = details
 
 
 class RequestError(GpuenvError):

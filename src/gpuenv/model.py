@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -150,7 +150,8 @@ class Gpu(Noun, frozen=True, kw_only=True):
 class Machine(Noun, frozen=True, kw_only=True):
     """What one computer offers. `gpus` None means that nobody looked, an empty tuple that there are none.
 
-    `sources` tells for a field (`driver.version`) where its value came from (`NVML`, `--machine`).
+    `sources` tells for a field (`driver.version`) where its value came from (`NVML`, `--machine`). `python` is the
+    version (3.11) that a plan is made for, where one is.
     """
 
     version: int = JSON_VERSION
@@ -163,6 +164,7 @@ class Machine(Noun, frozen=True, kw_only=True):
     environ: dict[str, str] = {}
     sources: dict[str, str] = {}
     notes: tuple[str, ...] = ()
+    python: str | None = None
 
     @property
     def platform(self) -> str:
@@ -219,7 +221,9 @@ class Needs(Noun, frozen=True, kw_only=True):
 
     `cuda` is the oldest CUDA runtime it can be used with and `cuda_newest` the newest (the same when it is pinned).
     `libraries` None means that nobody read its machine code; an empty tuple that it has none of its own.
-    `system_cuda` is set when it expects CUDA libraries which no package of the plan brings.
+    `system_cuda` is set when it expects CUDA libraries which no package of the plan brings. `lowest_capability` is
+    what its maker documents, where that says more than its code. `pythons` None means that any Python will do.
+    `withdrawn` says why nobody should install it.
     """
 
     subject: str
@@ -234,6 +238,9 @@ class Needs(Noun, frozen=True, kw_only=True):
     gpu_platforms: tuple[str, ...] = ()
     glibc: LibcVersion | None = None
     system_cuda: str | None = None
+    lowest_capability: ComputeCapability | None = None
+    pythons: tuple[str, ...] | None = None
+    withdrawn: str | None = None
     evidence: tuple[Evidence, ...] = ()
 
 
@@ -298,7 +305,10 @@ class LockedWheel(Noun, frozen=True, kw_only=True):
 
 
 class Plan(Noun, frozen=True, kw_only=True):
-    """Exactly what to install. `pylock` is the text of the lock that `uv` installs from (PEP 751)."""
+    """Exactly what to install. `pylock` is the text of the lock that `uv` installs from (PEP 751).
+
+    Only the projects in `source_packages` may be built from source, with `build_constraints` on their build tools.
+    """
 
     version: int = JSON_VERSION
     request: Request
@@ -308,12 +318,34 @@ class Plan(Noun, frozen=True, kw_only=True):
     packages: tuple[PlannedPackage, ...] = ()
     wheels: tuple[LockedWheel, ...] = ()
     explanation: Explanation = Explanation()
+    source_packages: tuple[str, ...] = ()
+    build_constraints: tuple[str, ...] = ()
     pylock: str = ""
 
     @property
     def verdict(self) -> Verdict:
         """The worst verdict among the packages."""
         return Verdict.worst(package.verdict for package in self.packages)
+
+
+class Reporter(Protocol):
+    """Who listens while a verb works. The library calls it; a front end shows it."""
+
+    def step(self, text: str) -> None:
+        """A new phase began, such as `resolving with uv`."""
+
+    def detail(self, text: str) -> None:
+        """The newest thing that happened within the phase."""
+
+
+class Silence:
+    """A `Reporter` that shows nothing."""
+
+    def step(self, text: str) -> None:
+        """Nothing."""
+
+    def detail(self, text: str) -> None:
+        """Nothing."""
 
 
 # ---- JSON ----------------------------------------------------------------------------------------------------

@@ -1,0 +1,131 @@
+"""Build a complete environment in a fresh directory, with `uv`."""
+
+from __future__ import annotations
+
+import platform
+import re
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from gpuenv import __version__
+from gpuenv.channels import uv
+from gpuenv.environments import layout
+from gpuenv.environments.own_files import note_made_files
+from gpuenv.environments.pylock import read_lock
+from gpuenv.environments.state import EnvironmentState, write_state
+from gpuenv.environments.switch import write_whole
+from gpuenv.environments.variables import startup_lines, variables_of
+from gpuenv.errors import IntegrityError, RequestError, ToolError, UnavailableError
+from gpuenv.model import OperatingSystem, Plan, Reporter
+
+__all__ = ["build", "check_plan"]
+
+_SYSTEMS = {"linux": OperatingSystem.LINUX, "win32": OperatingSystem.WINDOWS, "darwin": OperatingSystem.MACOS}
+_ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
+_NO_PYTHON = re.compile(r"No interpreter found|Failed to inspect Python|is not supported but|Invalid version request")
+
+_PASSING = ("Creating virtual environment", "Activate with", "Using Python")
+
+
+def check_plan(plan: Plan) -> None:
+    """Errors that show before anything is written: no lock, another kind of machine, source that may not be built."""
+    from packaging.utils import canonicalize_name
+
+    if not plan.pylock:
+        raise RequestError("the plan has no lock, so there is nothing to install")
+    here = (_SYSTEMS.get(sys.platform), _ARCHITECTURES.get(platform.machine().lower(), platform.machine().lower()))
+    system = plan.machine.system
+    # A Mac runs programs of both of its architectures.
+    if system.os is not here[0] or (system.arch != here[1] and sys.platform != "darwin"):
+        raise RequestError(
+            f"the plan is for {plan.machine.platform}, and this computer is {here[0] or sys.platform}-{here[1]}",
+            hints=("make the environment on a machine of that kind, or plan for this one",),
+        )
+    allowed = {canonicalize_name(name) for name in plan.source_packages}
+    forbidden = [one.name for one in read_lock(plan.pylock) if one.only_source and one.name not in allowed]
+    if forbidden:
+        raise IntegrityError(
+            "the lock asks to build from source what the plan does not allow to build", reasons=tuple(forbidden)
+        )
+    variables_of(plan)
+
+
+def build(plan: Plan, new: Path, *, name: str, created: datetime, changed: datetime, report: Reporter) -> None:
+    """Make the environment of `plan` in the directory `new`, which is not there yet; its state is written last.
+
+    `name` is shown by the prompt of an active shell. The directory can be renamed afterwards. Failures of uv are
+    told apart by `uv.explain_failure`; what was built by then is left to the caller.
+    """
+    report.step(f"making a virtual environment with Python {plan.python}")
+    _make_virtual_environment(plan, new, name=name, report=report)
+    layout.own_directory(new).mkdir()
+    report.step("installing packages with uv")
+    _install(plan, new, report=report)
+    library = layout.library_of(new)
+    if library is None:
+        raise ToolError("`uv` made an environment without a library", reasons=(f"`{new}`",))
+    variables = variables_of(plan)
+    if variables:
+        write_whole(library / layout.VARIABLES_FILE, startup_lines(variables))
+    note_made_files(new)
+    write_state(new, EnvironmentState(plan=plan, gpuenv=__version__, created=created, changed=changed))
+
+
+def _make_virtual_environment(plan: Plan, new: Path, *, name: str, report: Reporter) -> None:
+    if plan.interpreter and not Path(plan.interpreter).exists():
+        raise _no_python(plan, f"`{plan.interpreter}` is not there")
+    # uv writes the prompt unquoted into the activation scripts, so that it must not hold what a shell obeys.
+    prompt = re.sub(r"[^\w.+-]", "-", name)
+    command = ["venv", "--relocatable", "--no-project", "--prompt", prompt, "--python"]
+    completed = uv.run_uv([*command, plan.interpreter or plan.python, new], on_line=_progress(report))
+    if completed.status != 0:
+        if _NO_PYTHON.search(completed.stderr):
+            raise _no_python(plan, *completed.stderr.splitlines())
+        raise uv.explain_failure(completed, "making a virtual environment")
+    made = _python_version(new)
+    if not f"{made}.".startswith(f"{plan.python}."):
+        raise _no_python(plan, f"`{plan.interpreter or plan.python}` is Python {made} now")
+
+
+def _install(plan: Plan, new: Path, *, report: Reporter) -> None:
+    lock = layout.lock_text_path(new)
+    write_whole(lock, plan.pylock)
+    command: list[str | Path] = ["pip", "sync", "--preview-features", "pylock", "--python", new]
+    command += ["--allow-empty-requirements", "--require-hashes", "--only-binary", ":all:"]
+    # After `--only-binary :all:`, a package is built from source only where it is named here.
+    for package in read_lock(plan.pylock):
+        if package.only_source:
+            command += ["--no-binary", package.name]
+    if plan.build_constraints:
+        constraints = layout.own_directory(new) / "build-constraints.txt"
+        write_whole(constraints, "".join(f"{line}\n" for line in plan.build_constraints))
+        command += ["--build-constraints", constraints]
+    completed = uv.run_uv([*command, lock], on_line=_progress(report))
+    if completed.status != 0:
+        raise uv.explain_failure(completed, "installing")
+
+
+def _progress(report: Reporter) -> Callable[[str], None]:
+    """Hands on the lines of uv, but for those that name the directory of the moment."""
+
+    def hear(line: str) -> None:
+        if line.strip() and not line.startswith(_PASSING):
+            report.detail(line.strip())
+
+    return hear
+
+
+def _python_version(prefix: Path) -> str:
+    text = (prefix / "pyvenv.cfg").read_text(encoding="utf-8")
+    found = re.search(r"^version(?:_info)?\s*=\s*(\S+)", text, re.MULTILINE)
+    return found[1] if found else ""
+
+
+def _no_python(plan: Plan, *reasons: str) -> UnavailableError:
+    return UnavailableError(
+        f"the plan's interpreter, Python {plan.python}, is missing",
+        reasons=reasons,
+        hints=(f"install Python {plan.python}, or plan for another with `--python`",),
+    )

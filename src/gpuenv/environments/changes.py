@@ -1,0 +1,112 @@
+"""Create, change and remove environments: all or nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gpuenv.environments import layout
+from gpuenv.environments.build import build, check_plan
+from gpuenv.environments.failures import refusals_explained
+from gpuenv.environments.foreign import check_foreign
+from gpuenv.environments.leftovers import sweep, sweep_neighbours
+from gpuenv.environments.locking import holding
+from gpuenv.environments.naming import real_prefix
+from gpuenv.environments.own_files import carry_over
+from gpuenv.environments.space import check_space
+from gpuenv.environments.state import Environment, read_state
+from gpuenv.environments.switch import put_in_place, take_away
+from gpuenv.errors import RequestError
+from gpuenv.model import Plan, Reporter
+
+__all__ = ["create", "remove", "replace"]
+
+
+def create(plan: Plan, prefix: Path, *, report: Reporter, force: bool = False) -> Environment:
+    """Make the environment of `plan` at `prefix`, which is empty or not there; with `force` also over one of ours.
+
+    Nothing stands at `prefix` until all of it does. RequestError when something is in the way or the plan is for
+    another kind of machine, UnavailableError for network, disk, interpreter or another writer, IntegrityError for a
+    file that is not the planned one.
+    """
+    prefix = real_prefix(prefix)
+    check_plan(plan)
+    with _changing(prefix, "creating"):
+        _check_place(prefix, force=force)
+        now = datetime.now(UTC)
+        new = layout.beside(prefix, "new")
+        check_space(plan, prefix.parent, report=report)
+        build(plan, new, name=prefix.name, created=now, changed=now, report=report)
+        put_in_place(new, prefix)
+        return Environment(prefix=prefix, state=read_state(prefix))
+
+
+def replace(plan: Plan, prefix: Path, *, report: Reporter, drop_foreign: bool = False) -> Environment:
+    """Make the environment at `prefix` that of the new `plan`; until it is complete, the old one stays in use.
+
+    Files of the user's own come along. Distributions that the user added with another tool must be in the new plan
+    (`foreign_packages` gives them), or RequestError names them; `drop_foreign` leaves them out. Else as `create`.
+    """
+    prefix = real_prefix(prefix)
+    check_plan(plan)
+    if not os.path.lexists(prefix.parent):
+        read_state(prefix)
+    with _changing(prefix, "changing"):
+        old = Environment(prefix=prefix, state=read_state(prefix))
+        check_foreign(old, plan, drop=drop_foreign, report=report)
+        new = layout.beside(prefix, "new")
+        check_space(plan, prefix.parent, report=report)
+        build(plan, new, name=prefix.name, created=old.created, changed=datetime.now(UTC), report=report)
+        if carried := carry_over(prefix, new):
+            report.detail(f"kept {len(carried)} files of your own, such as `{carried[0]}`")
+        shutil.copymode(prefix, new)
+        put_in_place(new, prefix)
+        return Environment(prefix=prefix, state=read_state(prefix))
+
+
+def remove(prefix: Path) -> None:
+    """Delete the environment at `prefix`; RequestError where gpuenv made none. It is gone at once, or not at all."""
+    real = real_prefix(prefix)
+    if not os.path.lexists(real.parent):
+        read_state(real)
+    with _changing(real, "removing"):
+        if not layout.is_environment(real):
+            read_state(real)
+        take_away(real)
+    if prefix.is_symlink():
+        prefix.unlink()
+
+
+@contextmanager
+def _changing(prefix: Path, doing: str) -> Iterator[None]:
+    """Inside, this process alone changes `prefix`. What is unfinished or replaced at the end is cleared away."""
+    with refusals_explained(doing, prefix):
+        prefix.parent.mkdir(parents=True, exist_ok=True)
+        with holding(prefix, doing):
+            sweep(prefix)
+            sweep_neighbours(prefix)
+            try:
+                yield
+            finally:
+                with suppress(OSError):
+                    sweep(prefix)
+
+
+def _check_place(prefix: Path, *, force: bool) -> None:
+    if layout.is_environment(prefix):
+        if force:
+            return
+        raise RequestError(
+            f"there is an environment at `{prefix}` already",
+            hints=("change it with `gpuenv install`, or make it anew with `gpuenv create --force`",),
+        )
+    if os.path.lexists(prefix) and not (prefix.is_dir() and not any(prefix.iterdir())):
+        raise RequestError(
+            f"something else is at `{prefix}`",
+            reasons=("it is not empty, and gpuenv did not make it",),
+            hints=("take another path, or move it away first",),
+        )

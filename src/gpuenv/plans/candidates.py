@@ -1,0 +1,110 @@
+"""Every build that could take part in a plan, each judged by the rules on the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+
+from gpuenv.channels.catalog import Build, builds_of, find_project
+from gpuenv.model import Finding, Machine, Verdict
+from gpuenv.plans.specs import GpuSpec
+from gpuenv.rules import check
+
+__all__ = ["Candidate", "Tier", "find_candidates", "objections"]
+
+
+class Tier(IntEnum):
+    """How good a build is on the machine. Code that the driver compiles at first use counts as whole."""
+
+    WHOLE = 0
+    DEGRADED = 1
+    UNKNOWN = 2
+    REFUSED = 3
+
+
+# What these say is about the first start or the machine as a whole, and no reason to take an older release.
+_NOT_HELD_AGAINST = {"host-memory", "cpu-cores", "board-class"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One build and what the rules say of it."""
+
+    build: Build
+    findings: tuple[Finding, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst word of any rule."""
+        return Verdict.worst(finding.verdict for finding in self.findings)
+
+    @cached_property
+    def tier(self) -> Tier:
+        """Where the build stands in the order of preference."""
+        worst = Verdict.worst(
+            finding.verdict
+            for finding in self.findings
+            if finding.rule not in _NOT_HELD_AGAINST and not _is_jit(finding)
+        )
+        return Tier(worst.badness)
+
+
+def _is_jit(finding: Finding) -> bool:
+    return finding.rule == "kernel-image" and finding.verdict is Verdict.DEGRADED and "compiles it" in finding.message
+
+
+def objections(candidate: Candidate) -> tuple[Finding, ...]:
+    """The findings that put a candidate in its tier, the worst first and otherwise in the order of the rules."""
+    against = [finding for finding in candidate.findings if finding.verdict is not Verdict.WORKS]
+    return tuple(sorted(against, key=lambda finding: -finding.verdict.badness))
+
+
+def find_candidates(specs: tuple[GpuSpec, ...], machine: Machine) -> dict[str, list[Candidate]]:
+    """All builds of the packages that `specs` name and of what those depend on, by package name.
+
+    `machine.python` is the Python they are judged for. Dependencies are followed from builds that may be taken.
+    """
+    requested = {spec.name for spec in specs} | {spec.project.name for spec in specs}
+    wheels = {spec.project.name: spec.wheel for spec in specs if spec.wheel}
+    extras = {spec.project.name: spec.extra for spec in specs if spec.extra}
+    found: dict[str, list[Candidate]] = {}
+    waiting = [spec.project.name for spec in specs]
+    seen: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        project = find_project(name)
+        if name in seen or project is None:
+            continue
+        seen.add(name)
+        wheel = wheels.get(project.name)
+        extra = extras.get(project.name)
+        builds = [
+            build
+            for build in builds_of(project, machine.platform, machine.python or "")
+            if (wheel is None or build.wheel in {wheel, ""}) and (extra is None or extra in build.extras)
+        ]
+        for candidate in _judged(_through_what_is_requested(builds, requested), machine):
+            found.setdefault(candidate.build.project, []).append(candidate)
+            if candidate.tier is not Tier.REFUSED:
+                waiting += [depend.split()[0] for depend in candidate.build.depends]
+    return found
+
+
+def _through_what_is_requested(builds: list[Build], requested: set[str]) -> list[Build]:
+    through = {build.through for build in builds if build.through} & requested
+    return [build for build in builds if build.through in through] if through else _without_pulling(builds, requested)
+
+
+def _without_pulling(builds: list[Build], requested: set[str]) -> list[Build]:
+    # Chainer works without CuPy, so CuPy is not brought in for it; Keras works with no backend at all, so one is.
+    alone = [build for build in builds if not build.through]
+    return [build for build in builds if build.through in {None, *requested}] if alone else builds
+
+
+def _judged(builds: list[Build], machine: Machine) -> Iterator[Candidate]:
+    for build in builds:
+        # What other packages stand on asks nothing of a machine whose GPU nobody uses.
+        unused = build.library and not machine.nvidia_gpus
+        yield Candidate(build=build, findings=() if unused else check(build.needs, machine))

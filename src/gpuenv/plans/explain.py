@@ -1,0 +1,122 @@
+"""Why each build was chosen: for every newer or GPU build passed over, the first reason in GPU words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from packaging.version import Version
+
+from gpuenv.channels.catalog import find_project
+from gpuenv.model import Choice, Finding, Machine, PassedOver, Verdict
+from gpuenv.plans.candidates import Candidate, objections
+from gpuenv.plans.solver import matches
+from gpuenv.plans.specs import GpuSpec
+
+__all__ = ["explain_choices", "preference"]
+
+
+def preference(candidate: Candidate) -> tuple[Version, int]:
+    """Newer first, then by build number: the order in which builds of one package would be taken."""
+    return Version(candidate.build.version), candidate.build.number
+
+
+def explain_choices(
+    picks: Mapping[str, Candidate],
+    candidates: Mapping[str, list[Candidate]],
+    specs: tuple[GpuSpec, ...],
+    machine: Machine,
+) -> tuple[Choice, ...]:
+    """For each package of the GPU layer that users would ask about: what was passed over, and notes on the choice."""
+    wanted: dict[str, list[str]] = {}
+    for spec in specs:
+        wanted.setdefault(spec.name, []).append(spec.conda)
+    # A metapackage narrows the builds of another package, as if the user had named them.
+    for pick in picks.values():
+        if not pick.build.wheel:
+            for depend in pick.build.depends:
+                wanted.setdefault(depend.split()[0], []).append(depend.replace(pick.build.version, "*", 1))
+    return tuple(
+        Choice(
+            package=name,
+            passed_over=tuple(_passed_over(pick, candidates[name], picks, wanted.get(name, []))),
+            notes=tuple(_notes(pick, candidates[name], machine)),
+        )
+        for name, pick in picks.items()
+        if not pick.build.library and pick.build.wheel
+    )
+
+
+def _passed_over(
+    pick: Candidate, builds: list[Candidate], picks: Mapping[str, Candidate], wanted: list[str]
+) -> Iterator[PassedOver]:
+    seen: set[str] = set()
+    for candidate in sorted(builds, key=preference, reverse=True):
+        build = candidate.build
+        newer = Version(build.version) > Version(pick.build.version)
+        same_but_gpu = build.version == pick.build.version and build.gpu and not pick.build.gpu
+        if build.version in seen or not (newer or same_but_gpu) or (pick.build.gpu and not build.gpu):
+            continue
+        if not all(matches(spec, candidate) for spec in wanted):
+            continue
+        reason = _reason(candidate, picks)
+        if reason:
+            seen.add(build.version)
+            yield PassedOver(version=build.version, build=build.build, reason=reason)
+
+
+def _reason(candidate: Candidate, picks: Mapping[str, Candidate]) -> Finding | None:
+    against = objections(candidate)
+    if against and against[0].verdict in {Verdict.FAILS, Verdict.UNKNOWN}:
+        return against[0]
+    clash = _clash(candidate, picks)
+    if clash:
+        return Finding(
+            rule="fits-together", verdict=Verdict.FAILS, subject=candidate.build.project, message=clash
+        )
+    return against[0] if against else None
+
+
+def _clash(candidate: Candidate, picks: Mapping[str, Candidate]) -> str | None:
+    build = candidate.build
+    for depend in (*build.depends, *build.constrains):
+        other = picks.get(depend.split()[0])
+        if other and not matches(depend, other):
+            return f"needs {in_words(depend)}; the plan has {other.build.version}{_for_whom(other, picks)}"
+    for pick in picks.values():
+        for depend in pick.build.depends:
+            if depend.split()[0] == build.project and not matches(depend, candidate):
+                return f"{pick.build.project} {pick.build.version} needs {in_words(depend)}"
+    return None
+
+
+def in_words(depend: str) -> str:
+    """A dependency as a person reads it: `cuda-version 12.8.*` is `CUDA 12.8`."""
+    name, _, rest = depend.partition(" ")
+    version = rest.split()[0] if rest else ""
+    if name == "cuda-version":
+        return "CUDA " + (version.removesuffix(".*") if version[:1].isdigit() else version)
+    return f"{name} {version.removeprefix('==')}".strip(" *")
+
+
+def _for_whom(other: Candidate, picks: Mapping[str, Candidate]) -> str:
+    """Who holds a package where it is: ` for pytorch`."""
+    holders = [
+        pick.build.project
+        for pick in picks.values()
+        if any(depend.split()[0] == other.build.project and depend.split()[1:] != ["*"] for depend in pick.build.depends)
+    ]
+    return f", for {holders[0]}" if holders else ""
+
+
+def _notes(pick: Candidate, builds: list[Candidate], machine: Machine) -> Iterator[str]:
+    if pick.build.note:
+        yield pick.build.note
+    yield from (
+        finding.message
+        for finding in pick.findings
+        if finding.verdict in {Verdict.DEGRADED, Verdict.UNKNOWN}
+        or (finding.rule == "side-library" and finding.verdict is Verdict.WORKS)
+    )
+    project = find_project(pick.build.project)
+    if project and machine.nvidia_gpus and not pick.build.gpu and not any(one.build.gpu for one in builds):
+        yield from (note.text for note in project.gpu_notes if machine.platform in note.platforms)

@@ -1,0 +1,124 @@
+"""The GPU layer of a plan: the best set of builds for one machine and one Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from gpuenv.facts.toolkits import newest_toolkit
+from gpuenv.model import Driver, DriverState, Gpu, Jit, Machine
+from gpuenv.plans.candidates import Candidate, Tier, find_candidates
+from gpuenv.plans.refusals import explain_refusal
+from gpuenv.plans.solver import Unsolvable, matches, solve_layer
+from gpuenv.plans.specs import GpuSpec
+from gpuenv.versions import ComputeCapability
+
+__all__ = ["Layer", "choose_layer", "gpu_spots", "on_a_gpu_machine"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """The builds that were picked, by package name, and all that could have been."""
+
+    picks: dict[str, Candidate]
+    candidates: dict[str, list[Candidate]]
+    worst: Tier
+
+
+def choose_layer(specs: tuple[GpuSpec, ...], machine: Machine) -> Layer:
+    """The newest set of builds that runs whole on `machine`, GPU builds first where it can use them.
+
+    When a package would fall to the CPU for that, builds that are degraded and then those nobody can judge are let
+    in, as long as they bring one more package to the GPU. NoPlanError when nothing fits.
+    """
+    candidates = find_candidates(specs, machine)
+    prefer_gpu = bool(machine.nvidia_gpus) or machine.gpus is None
+    best: Layer | None = None
+    failure = Unsolvable("no candidates")
+    for worst in (Tier.WHOLE, Tier.DEGRADED, Tier.UNKNOWN) if all(spec.name in candidates for spec in specs) else ():
+        try:
+            found = _solve_tier(specs, candidates, machine, worst, prefer_gpu=prefer_gpu)
+        except Unsolvable as unsolvable:
+            failure = unsolvable
+            continue
+        if best is None or len(gpu_spots(found)) < len(gpu_spots(best)):
+            best = found
+        if not gpu_spots(best) or not prefer_gpu:
+            break
+    if best is None:
+        raise explain_refusal(specs, candidates, machine, failure)
+    return best
+
+
+def _solve_tier(
+    specs: tuple[GpuSpec, ...],
+    candidates: dict[str, list[Candidate]],
+    machine: Machine,
+    worst: Tier,
+    *,
+    prefer_gpu: bool,
+) -> Layer:
+    wanted = [*(spec.conda for spec in specs), *_bounds(candidates, machine)]
+    # First with every package on the GPU that can be there: an older release on the GPU is worth more than a newer
+    # one beside which another package falls to the CPU.
+    on_gpu = {
+        name
+        for name in {spec.project.name for spec in specs}
+        if prefer_gpu and any(one.build.gpu and one.tier <= worst for one in candidates.get(name, ()))
+    }
+    for gpu_only in (on_gpu, frozenset[str]()) if on_gpu else (frozenset[str](),):
+        try:
+            picks = solve_layer(candidates, wanted, worst=worst, prefer_gpu=prefer_gpu, gpu_only=gpu_only)
+        except Unsolvable:
+            if not gpu_only:
+                raise
+            continue
+        return Layer(picks=picks, candidates=candidates, worst=worst)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def gpu_spots(layer: Layer) -> list[str]:
+    """The packages that got a CPU build although GPU builds of them exist on this platform."""
+    return [
+        name
+        for name, pick in layer.picks.items()
+        if not pick.build.gpu and any(one.build.gpu for one in layer.candidates[name])
+    ]
+
+
+def _bounds(candidates: Mapping[str, list[Candidate]], machine: Machine) -> Iterable[str]:
+    """Where a package hands PTX to the driver, the CUDA line may not be newer than the driver's own CUDA."""
+    hands_ptx = any(one.build.needs.jit is Jit.PTX for builds in candidates.values() for one in builds)
+    if hands_ptx and machine.driver.cuda and machine.nvidia_gpus and "cuda-version" in candidates:
+        newest = machine.driver.cuda
+        if newest.numbers >= (12, 0):
+            yield f"cuda-version <={newest.major}.{newest.minor}"
+
+
+def on_a_gpu_machine(specs: tuple[GpuSpec, ...], machine: Machine) -> dict[str, Candidate]:
+    """What the same request would get on a machine with a current GPU and driver; empty when nothing differs."""
+    gpu = Gpu(name="a current NVIDIA GPU", compute_capability=ComputeCapability("9.0"))
+    driver = Driver(state=DriverState.LOADED, cuda=newest_toolkit(), module="nvidia")
+    there = msgspec.structs.replace(machine, gpus=(gpu,), driver=driver)
+    candidates = find_candidates(specs, there)
+    try:
+        picks = solve_layer(candidates, [spec.conda for spec in specs], worst=Tier.UNKNOWN, prefer_gpu=True)
+    except Unsolvable:
+        return {}
+    return {name: pick for name, pick in picks.items() if pick.build.gpu}
+
+
+def bound_to(layer: Layer, specs: tuple[GpuSpec, ...], name: str) -> list[Candidate]:
+    """The builds of one package that may stand in for the picked one: of the same wheel, asked for, no worse."""
+    pick = layer.picks[name]
+    texts = [spec.conda for spec in specs if spec.name == name]
+    return [
+        one
+        for one in layer.candidates[name]
+        if one.build.wheel == pick.build.wheel
+        and one.build.extras == pick.build.extras
+        and one.tier <= layer.worst
+        and all(matches(text, one) for text in texts)
+    ]

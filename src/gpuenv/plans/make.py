@@ -1,0 +1,193 @@
+"""`make_plan`: from a request and a machine to exactly what to install, with the reason for every choice."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+import msgspec
+
+from gpuenv import settings
+from gpuenv.errors import NoPlanError, RequestError
+from gpuenv.model import Explanation, Machine, OperatingSystem, Plan, PlannedPackage, Reporter, Request, Silence
+from gpuenv.plans.candidates import Candidate
+from gpuenv.plans.explain import explain_choices
+from gpuenv.plans.layer import Layer, choose_layer, gpu_spots, on_a_gpu_machine
+from gpuenv.plans.resolve import resolve
+from gpuenv.plans.specs import Wanted, read_specs
+from gpuenv.plans.wheels import ASSUMED_GLIBC, read_pylock
+from gpuenv.versions import LibcVersion
+
+__all__ = ["Interpreter", "make_plan"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interpreter:
+    """A Python that a plan may be made for: `version` as 3.11, and where it is, when it is on this computer."""
+
+    version: str
+    path: str | None = None
+
+
+def make_plan(
+    request: Request,
+    machine: Machine,
+    *,
+    interpreters: tuple[Interpreter, ...] = (),
+    report: Reporter | None = None,
+) -> Plan:
+    """The plan that gives `machine` what `request` asks for. Nothing is downloaded but metadata.
+
+    `interpreters` are the Pythons found on the machine, the preferred one first; without any, the plan is for a
+    machine elsewhere and the Python that was asked for, or this one's. Raises RequestError for a spec that is none,
+    NoPlanError when nothing fits (the reasons say what was found and what was needed), UnavailableError when the
+    index does not answer.
+    """
+    report = report or Silence()
+    wanted = read_specs(request.specs)
+    report.step("choosing builds for the machine")
+    machine = _with_known_libc(machine)
+    pythons = _pythons(request, wanted, interpreters)
+    interpreter, layer = _first_that_fits(wanted, machine, pythons)
+    here = _for_python(machine, interpreter.version)
+    layer, pylock = resolve(layer, wanted, here, interpreter, report)
+    return Plan(
+        request=request,
+        machine=here,
+        python=interpreter.version,
+        interpreter=interpreter.path,
+        packages=_planned(layer),
+        wheels=read_pylock(pylock),
+        explanation=_explain(layer, wanted, here, interpreter, pythons),
+        source_packages=_source_packages(layer),
+        build_constraints=_build_constraints(layer),
+        pylock=pylock,
+    )
+
+
+def _source_packages(layer: Layer) -> tuple[str, ...]:
+    return tuple(pick.build.wheel for pick in layer.picks.values() if pick.build.from_source)
+
+
+def _build_constraints(layer: Layer) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one for pick in layer.picks.values() for one in pick.build.build_requires))
+
+
+def _with_known_libc(machine: Machine) -> Machine:
+    if machine.system.os is not OperatingSystem.LINUX or machine.system.glibc:
+        return machine
+    system = msgspec.structs.replace(machine.system, glibc=LibcVersion(ASSUMED_GLIBC))
+    return msgspec.structs.replace(machine, system=system, sources={**machine.sources, "system.glibc": "assumed"})
+
+
+def _for_python(machine: Machine, python: str) -> Machine:
+    return msgspec.structs.replace(machine, python=python)
+
+
+def _pythons(request: Request, wanted: Wanted, interpreters: tuple[Interpreter, ...]) -> tuple[Interpreter, ...]:
+    running = f"{sys.version_info.major}.{sys.version_info.minor}"
+    asked = request.python or settings.variable("GPUENV_PYTHON") or None
+    if asked:
+        _check_python(asked)
+    spec = wanted.python or (f"{asked}.*" if asked else None)
+    if spec is None:
+        return interpreters or (Interpreter(version=running),)
+    known = interpreters or tuple(Interpreter(version=f"3.{minor}") for minor in _nearest_first(running))
+    fitting = tuple(one for one in known if _admits(spec, one.version))
+    if not fitting:
+        found = ", ".join(one.version for one in known)
+        raise NoPlanError(
+            f"no Python here is `{asked or wanted.python}`",
+            reasons=(f"found {found}",) if interpreters else (),
+            hints=("install that Python, or leave `python` out of the request",),
+        )
+    return fitting if interpreters else fitting[:1]
+
+
+def _nearest_first(running: str) -> list[int]:
+    minor = int(running.partition(".")[2])
+    return [minor, *(one for one in range(15, 5, -1) if one != minor)]
+
+
+def _check_python(text: str) -> None:
+    parts = text.split(".")
+    if len(parts) not in {2, 3} or not all(part.isdigit() for part in parts):
+        raise RequestError(f"`{text}` is not a version of Python", hints=("write it as `--python 3.11`",))
+
+
+def _admits(spec: str, version: str) -> bool:
+    from rattler import Version, VersionSpec
+
+    # 3.11 stands for any patch of it, so a bound such as >=3.11.2 is asked of the newest.
+    return VersionSpec(spec).matches(Version(version)) or VersionSpec(spec).matches(Version(f"{version}.99"))
+
+
+def _first_that_fits(
+    wanted: Wanted, machine: Machine, pythons: tuple[Interpreter, ...]
+) -> tuple[Interpreter, Layer]:
+    refusals: list[NoPlanError] = []
+    for interpreter in pythons:
+        try:
+            return interpreter, choose_layer(wanted.gpu, _for_python(machine, interpreter.version))
+        except NoPlanError as refusal:
+            refusals.append(refusal)
+            if not any("wheels are for Python" in reason for reason in refusal.reasons):
+                break
+    first = refusals[0]
+    if len(pythons) > 1 and len(refusals) > 1:
+        found = ", ".join(one.version for one in pythons)
+        raise NoPlanError(
+            first.message,
+            reasons=(*first.reasons, f"Pythons found on this machine: {found}"),
+            hints=first.hints,
+            details=first.details,
+        )
+    raise first
+
+
+def _planned(layer: Layer) -> tuple[PlannedPackage, ...]:
+    return tuple(
+        _planned_package(name, pick, layer)
+        for name, pick in layer.picks.items()
+        if not pick.build.library or name in {"cudatoolkit", "cudnn"}
+    )
+
+
+def _planned_package(name: str, pick: Candidate, layer: Layer) -> PlannedPackage:
+    build = pick.build
+    line = layer.picks.get("cuda-version")
+    cuda = line.build.version if line and (build.gpu or build.library) else None
+    return PlannedPackage(
+        name=name,
+        version=build.version,
+        build=build.build,
+        gpu=build.gpu,
+        gpu_support=build.needs.gpu_support,
+        cuda=cuda,
+        requirements=build.requirements,
+        variables=build.variables,
+        verdict=pick.verdict,
+        findings=pick.findings,
+    )
+
+
+def _explain(
+    layer: Layer, wanted: Wanted, machine: Machine, chosen: Interpreter, pythons: tuple[Interpreter, ...]
+) -> Explanation:
+    notes: list[str] = []
+    hints: list[str] = []
+    if chosen is not pythons[0]:
+        notes.append(f"Python {chosen.version} rather than {pythons[0].version}, for which not everything has wheels")
+    if gpu_spots(layer) and machine.gpus is not None and not machine.nvidia_gpus:
+        other = [gpu.name for gpu in machine.gpus]
+        notes.append(f"no NVIDIA GPU was found{' (' + ', '.join(other) + ' cannot run CUDA)' if other else ''}")
+        there = on_a_gpu_machine(wanted.gpu, machine)
+        named = [f"{name} {pick.build.version} ({pick.build.build})" for name, pick in there.items()]
+        if named:
+            notes.append(f"a machine with an NVIDIA GPU would get {', '.join(named)}")
+            hints.append("plan for another machine: `--machine gpu=NAME,driver=VERSION`")
+    return Explanation(
+        choices=explain_choices(layer.picks, layer.candidates, wanted.gpu, machine),
+        notes=tuple(notes),
+        hints=tuple(hints),
+    )

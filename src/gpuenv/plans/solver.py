@@ -1,0 +1,127 @@
+"""The GPU layer as conda records, solved by rattler. A solve of some hundred records takes a few milliseconds.
+
+Preference is encoded where rattler looks: the highest version, then the highest build number; and where a GPU build
+may be taken, CPU builds carry `track_features`, which rattler ranks below every build without.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping
+from datetime import timedelta
+from functools import cache
+from typing import TYPE_CHECKING
+
+from gpuenv.errors import ToolError
+from gpuenv.plans.candidates import Candidate, Tier
+
+if TYPE_CHECKING:
+    from rattler import Gateway, PackageName, RepoDataRecord
+    from rattler.platform import Platform
+
+__all__ = ["Unsolvable", "matches", "solve_layer"]
+
+_TIMEOUT = timedelta(seconds=60)
+_CHANNEL = "https://gpu.invalid/"
+
+
+class Unsolvable(Exception):  # noqa: N818  (an answer, not an error)
+    """No set of builds satisfies the specs; the text is rattler's."""
+
+
+class _Records:
+    """The candidates as rattler asks for them (`rattler.RepoDataSource`)."""
+
+    def __init__(self, records: Iterable[RepoDataRecord]) -> None:
+        self.by_name: dict[str, list[RepoDataRecord]] = {}
+        for record in records:
+            self.by_name.setdefault(record.name.normalized, []).append(record)
+
+    async def fetch_package_records(self, platform: Platform, name: PackageName) -> list[RepoDataRecord]:
+        """The records of one package; all of them are `noarch`."""
+        return self.by_name.get(name.normalized, []) if str(platform) == "noarch" else []
+
+    def package_names(self, platform: Platform) -> list[str]:
+        """The names of all packages."""
+        return sorted(self.by_name) if str(platform) == "noarch" else []
+
+
+@cache
+def _gateway() -> Gateway:
+    from rattler import Gateway
+
+    return Gateway()
+
+
+def solve_layer(
+    candidates: Mapping[str, list[Candidate]],
+    specs: Iterable[str],
+    *,
+    worst: Tier,
+    prefer_gpu: bool,
+    gpu_only: Collection[str] = (),
+) -> dict[str, Candidate]:
+    """The newest set of builds that satisfies `specs`, by package name, from candidates no worse than `worst`.
+
+    The packages in `gpu_only` may not fall to a CPU build. Raises `Unsolvable` when there is no such set.
+    """
+    from rattler import MatchSpec, solve
+    from rattler.exceptions import SolverError
+
+    admitted = {
+        name: [one for one in builds if one.tier <= worst and (one.build.gpu or name not in gpu_only)]
+        for name, builds in candidates.items()
+    }
+    by_file: dict[str, Candidate] = {}
+    records = []
+    for builds in admitted.values():
+        shun_cpu = prefer_gpu and any(one.build.gpu for one in builds)
+        for one in builds:
+            record = _record(one, known=admitted.keys(), shunned=shun_cpu and not one.build.gpu)
+            by_file[record.file_name] = one
+            records.append(record)
+    try:
+        picked = asyncio.run(
+            solve(
+                sources=[_Records(records)],
+                gateway=_gateway(),
+                specs=[MatchSpec(spec) for spec in specs],
+                platforms=["noarch"],
+                virtual_packages=[],
+                timeout=_TIMEOUT,
+            )
+        )
+    except SolverError as error:
+        if "cancelled" in str(error):
+            raise ToolError("rattler found no answer within a minute", reasons=tuple(specs)) from error
+        raise Unsolvable(str(error).strip()) from error
+    return {record.name.normalized: by_file[record.file_name] for record in picked}
+
+
+def _record(candidate: Candidate, *, known: Iterable[str], shunned: bool) -> RepoDataRecord:
+    from rattler import PackageRecord, RepoDataRecord
+    from rattler.package import BuildString
+
+    build = candidate.build
+    record = PackageRecord(
+        build.project,
+        build.version,
+        BuildString(build.build),
+        build.number,
+        "noarch",
+        noarch="generic",
+        # What the catalog holds no releases of is left to uv.
+        depends=[depend for depend in build.depends if depend.split()[0] in known],
+        constrains=list(build.constrains),
+    )
+    if shunned:
+        record.track_features = ["cpu"]
+    file_name = f"{build.project}-{build.version}-{build.build}-{build.wheel or 'meta'}.conda"
+    return RepoDataRecord(record, file_name, f"{_CHANNEL}noarch/{file_name}", _CHANNEL)
+
+
+def matches(spec: str, candidate: Candidate) -> bool:
+    """Whether a candidate is one that `spec` (a MatchSpec) admits."""
+    from rattler import MatchSpec
+
+    return MatchSpec(spec).matches(_record(candidate, known=(), shunned=False))

@@ -1,0 +1,201 @@
+"""What users type, in conda's words or Python's, taken apart: GPU packages for the solver, the rest for `uv`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from gpuenv.channels.catalog import Project, find_project, nearest_names
+from gpuenv.channels.catalog.requires import conda_version
+from gpuenv.errors import NoPlanError, RequestError
+
+__all__ = ["GpuSpec", "Wanted", "read_specs"]
+
+_NAME = re.compile(r"\s*(?:(?P<channel>[^\s:\[\]]+)::)?(?P<name>[A-Za-z0-9_][A-Za-z0-9_.-]*?)(?=[\s=<>!~\[@;]|$)(?P<rest>.*)", re.DOTALL)
+_EXTRAS = re.compile(r"\s*\[([A-Za-z0-9_.,\s-]*)\](.*)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuSpec:
+    """One spec on a package of the catalog. `conda` is the MatchSpec text under the catalog's name.
+
+    `wheel` is set when a wheel's own name was typed (`cupy-cuda12x`), which leaves only the builds of that wheel,
+    `extra` likewise for an extra that makes a build (`jax[cuda12]`); `extras` are others, passed on to the wheel.
+    """
+
+    typed: str
+    name: str
+    conda: str
+    project: Project
+    wheel: str | None = None
+    extra: str | None = None
+    extras: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A request taken apart. `python` is a conda version spec for the interpreter, where one was typed."""
+
+    gpu: tuple[GpuSpec, ...]
+    plain: tuple[str, ...]
+    python: str | None
+
+
+def read_specs(specs: tuple[str, ...]) -> Wanted:
+    """`specs` taken apart; RequestError for one that is neither conda's nor Python's, NoPlanError for a name that is
+    known but cannot be had."""
+    gpu: list[GpuSpec] = []
+    plain: list[str] = []
+    python: str | None = None
+    for typed in specs:
+        name, rest = _split(typed)
+        if name == "python":
+            python = _python_spec(typed, rest)
+            continue
+        project = find_project(name)
+        if project is None or rest.lstrip().startswith("@"):
+            plain.append(_python_requirement(typed, name, rest))
+            continue
+        _refuse_unavailable(project, name)
+        gpu.append(_gpu_spec(typed, name, rest, project))
+    if not (gpu or plain):
+        raise RequestError("nothing was asked for", hints=("name a package: `gpuenv plan pytorch`",))
+    return Wanted(gpu=tuple(gpu), plain=tuple(plain), python=python)
+
+
+def _split(typed: str) -> tuple[str, str]:
+    found = _NAME.fullmatch(typed)
+    if found is None:
+        raise _not_a_spec(typed, "it does not begin with the name of a package")
+    if found["channel"]:
+        raise RequestError(
+            f"`{typed}` names the channel `{found['channel']}`, and conda channels cannot be asked yet",
+            hints=(f"leave the channel out: `{typed.partition('::')[2]}`",),
+        )
+    name = found["name"].lower()
+    canonical = canonicalize_name(name)
+    return (name if find_project(name) else canonical), found["rest"]
+
+
+def _python_spec(typed: str, rest: str) -> str:
+    from rattler import VersionSpec
+    from rattler.exceptions import InvalidVersionSpecError
+
+    text = rest.strip().lstrip("=") if re.fullmatch(r"\s*==?\s*\d+(\.\d+)?\s*", rest) else rest.strip()
+    text = f"{text}.*" if re.fullmatch(r"\d+(\.\d+)?", text) else text or "*"
+    try:
+        VersionSpec(text)
+    except InvalidVersionSpecError as error:
+        raise _not_a_spec(typed, str(error)) from error
+    return text
+
+
+def _refuse_unavailable(project: Project, name: str) -> None:
+    for gone in project.unavailable:
+        if gone.name == name:
+            raise NoPlanError(f"`{name}` cannot be had as a wheel", reasons=(gone.reason,), hints=gone.hints)
+
+
+def _gpu_spec(typed: str, name: str, rest: str, project: Project) -> GpuSpec:
+    own_names = {project.name, *project.aliases, *(extra.name for extra in project.metapackages)}
+    metapackages = {extra.name for extra in project.metapackages}
+    record = name if name in metapackages else project.name
+    extras = _EXTRAS.fullmatch(rest)
+    wanted_extras: tuple[str, ...] = ()
+    if extras and "=" not in extras[1]:
+        wanted_extras = tuple(canonicalize_name(extra) for extra in re.split(r"[,\s]+", extras[1]) if extra)
+        rest = extras[2]
+    extra, passed_on = _divide_extras(project, wanted_extras)
+    return GpuSpec(
+        typed=typed,
+        name=record,
+        conda=_conda_text(typed, record, rest),
+        project=project,
+        wheel=None if name in own_names else name,
+        extra=extra,
+        extras=passed_on,
+    )
+
+
+def _divide_extras(project: Project, extras: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
+    """`jax[cuda12]` asks for the builds that the catalog makes with that extra; other extras are passed on."""
+    chosen: str | None = None
+    passed_on: list[str] = []
+    for extra in extras:
+        rules = [rule for rule in project.builds if extra in rule.extras]
+        if rules:
+            chosen = extra
+        elif extra == "cuda" and any("cuda12" in rule.extras for rule in project.builds):
+            # JAX's own extra `cuda` still means CUDA 12 (metadata of 0.12.0.1).
+            chosen = "cuda12"
+        else:
+            passed_on.append(extra)
+    return chosen, tuple(passed_on)
+
+
+def _conda_text(typed: str, record: str, rest: str) -> str:
+    text = f"{record}{rest if rest[:1] in {'', ' ', '[', '='} else ' ' + rest}".strip()
+    if ";" in rest:
+        try:
+            requirement = Requirement(f"x{rest}")
+        except InvalidRequirement as error:
+            raise _not_a_spec(typed, str(error)) from error
+        if requirement.marker and not requirement.marker.evaluate():
+            raise _not_a_spec(typed, "its marker does not hold here; leave the package out")
+        text = f"{record} {conda_version(requirement.specifier)}"
+    from rattler import MatchSpec
+    from rattler.exceptions import InvalidMatchSpecError
+
+    try:
+        MatchSpec(text)
+    except InvalidMatchSpecError as error:
+        raise _not_a_spec(typed, str(error)) from error
+    return text
+
+
+def _python_requirement(typed: str, name: str, rest: str) -> str:
+    try:
+        return str(Requirement(typed.strip()))
+    except InvalidRequirement:
+        pass
+    from rattler import MatchSpec
+    from rattler.exceptions import InvalidMatchSpecError
+
+    try:
+        spec = MatchSpec(f"{name}{rest}")
+    except InvalidMatchSpecError as error:
+        raise _not_a_spec(typed, str(error)) from error
+    if spec.build:
+        raise RequestError(
+            f"`{typed}` names a build of `{name}`, and only packages of the catalog have builds to choose from",
+            hints=(f"leave the build out: `{name}`",),
+        )
+    version = "" if spec.version is None else str(spec.version)
+    parts = [_to_pep440(part.strip()) for part in version.split(",") if part.strip() not in {"", "*"}]
+    try:
+        return str(Requirement(f"{name}{','.join(parts)}"))
+    except InvalidRequirement as error:
+        raise _not_a_spec(typed, f"`{version}` has no form that Python's tools know") from error
+
+
+def _to_pep440(part: str) -> str:
+    if part.startswith("="):
+        return part if part.startswith("==") else f"=={part[1:].rstrip('.*')}.*"
+    if part[0].isdigit():
+        return f"=={part}"
+    return part
+
+
+def _not_a_spec(typed: str, reason: str) -> RequestError:
+    near = nearest_names(typed.split("=")[0].strip().lower())
+    return RequestError(
+        f"`{typed}` is not a package spec",
+        reasons=(reason,),
+        hints=(
+            "conda's form is `NAME`, `NAME=VERSION`, `NAME>=VERSION`, `NAME=VERSION=BUILD` or `NAME[version='>=1']`",
+            *((f"did you mean {' or '.join(f'`{one}`' for one in near)}?",) if near else ()),
+        ),
+    )

@@ -1,0 +1,103 @@
+"""`uv` turns the GPU layer's requirements and the plain ones into one set of wheels with hashes (PEP 751)."""
+
+from __future__ import annotations
+
+import tempfile
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from gpuenv.channels.uv import explain_failure, run_uv
+from gpuenv.errors import FormatError, NoPlanError
+from gpuenv.model import LockedWheel, Machine, OperatingSystem, Reporter
+
+__all__ = ["ASSUMED_GLIBC", "lock_wheels", "read_pylock"]
+
+ASSUMED_GLIBC = "2.28"
+"""The C library to plan for where the machine's is not known: the oldest that current GPU wheels are built for."""
+
+# The manylinux tags that `uv pip compile --python-platform` of uv 0.13 knows.
+_GLIBC_MINORS = {"x86_64": (17, 28, *range(31, 41)), "aarch64": (17, 28, *range(31, 40))}
+
+
+def uv_platform(machine: Machine) -> str:
+    """The platform of a machine as uv names it, with the newest manylinux tag that its C library can load."""
+    arch = machine.system.arch
+    if machine.system.os is OperatingSystem.WINDOWS:
+        return f"{arch}-pc-windows-msvc"
+    if machine.system.os is OperatingSystem.MACOS:
+        return f"{arch}-apple-darwin"
+    minor = machine.system.glibc.minor if machine.system.glibc else int(ASSUMED_GLIBC.partition(".")[2])
+    if arch not in _GLIBC_MINORS:
+        raise NoPlanError(
+            f"`uv` cannot resolve wheels for Linux on {arch}",
+            reasons=("PyPI has hardly any wheel for it; the GPU packages for it were conda's",),
+        )
+    fitting = [one for one in _GLIBC_MINORS[arch] if one <= minor]
+    return f"{arch}-manylinux_2_{max(fitting, default=17)}"
+
+
+def lock_wheels(
+    requirements: list[str],
+    constraints: list[str],
+    *,
+    machine: Machine,
+    python: str,
+    interpreter: str | None,
+    source_packages: tuple[str, ...],
+    build_constraints: tuple[str, ...],
+    report: Reporter,
+) -> str:
+    """The text of a pylock for `requirements`, one file per package. Nothing but metadata is fetched, except for
+    `source_packages`, whose metadata only their build tells.
+
+    NoPlanError when no set fits together, UnavailableError when the index cannot be asked.
+    """
+    report.step("resolving with uv")
+    with tempfile.TemporaryDirectory(prefix="gpuenv-") as scratch:
+        files = {"constraints": constraints, "build-constraints": list(build_constraints)}
+        options: list[str | Path] = []
+        for name, lines in files.items():
+            if lines:
+                path = Path(scratch, f"{name}.txt")
+                path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+                options += [f"--{name}", path]
+        for name in source_packages:
+            options += ["--no-binary", name]
+        completed = run_uv(
+            [
+                *("pip", "compile", "-", "--format", "pylock.toml", "--no-header", "--no-annotate", "--quiet"),
+                *("--only-binary", ":all:", "--python-version", python, "--python-platform", uv_platform(machine)),
+                *(("--python", interpreter) if interpreter else ()),
+                *options,
+            ],
+            cwd=Path(scratch),
+            text_input="\n".join(requirements) + "\n",
+        )
+    if completed.status != 0:
+        raise explain_failure(completed, "resolving")
+    if "does not have an extra named" in completed.stderr:
+        raise NoPlanError("a release lacks what it was chosen for", reasons=(completed.stderr.strip(),))
+    return completed.stdout
+
+
+def read_pylock(text: str) -> tuple[LockedWheel, ...]:
+    """The packages of a pylock with the file that each is installed from; FormatError when it is none."""
+    try:
+        packages = tomllib.loads(text).get("packages", [])
+        return tuple(_read_package(package) for package in packages)
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise FormatError("the lock is not a pylock (PEP 751)", reasons=(str(error),)) from error
+
+
+def _read_package(package: dict[str, Any]) -> LockedWheel:
+    files = package.get("wheels") or [package.get("sdist") or package.get("archive") or {}]
+    file = files[0]
+    where = file.get("name") or file.get("url") or file.get("path") or ""
+    return LockedWheel(
+        name=package["name"],
+        version=package.get("version", "0"),
+        filename=where.rpartition("/")[2].partition("#")[0] or None,
+        sha256=file.get("hashes", {}).get("sha256"),
+        size_bytes=file.get("size"),
+    )

@@ -1,0 +1,109 @@
+"""Rules on the GPU machine code that an artifact carries: whether there is a kernel image for the GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gpuenv.model import Evidence, Finding, Gpu, LibraryCode, Machine, Needs, Verdict
+from gpuenv.rules.coverage import Coverage, Way, breadth, measure_coverage
+from gpuenv.rules.reading import cuda_gpus, driver_evidence, gpu_evidence, gpu_label
+from gpuenv.versions import ComputeCapability
+
+
+def kernel_image(needs: Needs, machine: Machine) -> Iterator[Finding]:
+    """The library with most GPU code must have SASS for the GPU, or PTX that the driver can compile. Otherwise the
+    first kernel fails with `no kernel image is available`. Code that nobody read gives unknown.
+    """
+    if not needs.uses_gpu or not cuda_gpus(machine):
+        return
+    if needs.libraries is None:
+        if needs.jit is None and needs.cuda is not None:
+            yield _finding(
+                "kernel-image", needs, Verdict.UNKNOWN, "nobody has read which GPUs its machine code is for", ()
+            )
+        return
+    main = main_library(needs.libraries)
+    if main is None:
+        return
+    judged = [(gpu, _measure(main, gpu, needs, machine)) for gpu in cuda_gpus(machine)]
+    without = sum(coverage.way is Way.NONE for _, coverage in judged)
+    for gpu, coverage in judged:
+        evidence = (_units(coverage), gpu_evidence(gpu, machine), *driver_evidence(machine))
+        if coverage.way is Way.SASS:
+            yield _finding("kernel-image", needs, Verdict.WORKS, f"carries code for {gpu_label(gpu)}", evidence)
+        elif coverage.way is Way.JIT:
+            message = f"carries only PTX that fits {gpu_label(gpu)}: the driver compiles it at first use"
+            yield _finding("kernel-image", needs, Verdict.DEGRADED, message, evidence)
+        elif coverage.way is Way.NONE:
+            verdict = Verdict.FAILS if without == len(judged) else Verdict.DEGRADED
+            message = f"carries no code for {gpu_label(gpu)}: {targets_in_words(main)}"
+            yield _finding("kernel-image", needs, verdict, message, evidence)
+        else:
+            message = f"whether its code runs on {gpu_label(gpu)} cannot be told: {targets_in_words(main)}"
+            yield _finding("kernel-image", needs, Verdict.UNKNOWN, message, evidence)
+
+
+def side_library(needs: Needs, machine: Machine) -> Iterator[Finding]:
+    """A library beside the main one, made for as many GPU generations, may still lack code for this GPU: then a part
+    of the package has no kernel image there. Libraries made for few GPUs on purpose are only remarked on.
+    """
+    main = main_library(needs.libraries or ())
+    if not needs.uses_gpu or main is None:
+        return
+    for gpu in cuda_gpus(machine):
+        measured = _measure(main, gpu, needs, machine)
+        if measured.way in {Way.NONE, None}:
+            continue
+        for library in needs.libraries or ():
+            coverage = _measure(library, gpu, needs, machine)
+            if library is main or coverage.way is not Way.NONE:
+                continue
+            general = coverage.breadth >= (measured.breadth + 1) // 2
+            runs = coverage.sass + coverage.jit + coverage.unknown
+            message = f"`{library.name}` has code for {gpu_label(gpu)} in {runs} of {coverage.general} units"
+            if not general:
+                message += ", since it is for other GPUs on purpose"
+            yield _finding(
+                "side-library",
+                needs,
+                Verdict.DEGRADED if general else Verdict.WORKS,
+                message,
+                (_units(coverage), gpu_evidence(gpu, machine)),
+            )
+
+
+def main_library(libraries: tuple[LibraryCode, ...]) -> LibraryCode | None:
+    """The library with most GPU code, by its bytes and then its units; None where there is none."""
+    with_code = [library for library in libraries if library.groups]
+    return max(
+        with_code, key=lambda library: (library.size_bytes, sum(group.units for group in library.groups)), default=None
+    )
+
+
+def targets_in_words(library: LibraryCode) -> str:
+    """What a library's general units were made for: `it has code for 7.5 to 12.0 and PTX for 12.0`."""
+    widest = max(breadth(group) for group in library.groups)
+    groups = [group for group in library.groups if breadth(group) >= (widest + 1) // 2]
+    most = max(groups, key=lambda group: group.units)
+    machine_code = sorted({image.capability for image in most.images if not image.is_ptx})
+    portable = sorted({image.capability for image in most.images if image.is_ptx})
+    parts = [f"code for {_span(machine_code)}"] if machine_code else []
+    parts += [f"PTX for {_span(portable)}"] if portable else []
+    return "it has " + " and ".join(parts)
+
+
+def _span(capabilities: list[ComputeCapability]) -> str:
+    return str(capabilities[0]) if len(capabilities) == 1 else f"{capabilities[0]} to {capabilities[-1]}"
+
+
+def _measure(library: LibraryCode, gpu: Gpu, needs: Needs, machine: Machine) -> Coverage:
+    return measure_coverage(library, gpu, driver_cuda=machine.driver.cuda, built_with=needs.cuda_newest or needs.cuda)
+
+
+def _units(coverage: Coverage) -> Evidence:
+    runs = coverage.sass + coverage.jit + coverage.unknown
+    return Evidence(what=f"units of {coverage.library} that run", value=f"{runs} of {coverage.general}")
+
+
+def _finding(rule: str, needs: Needs, verdict: Verdict, message: str, evidence: tuple[Evidence, ...]) -> Finding:
+    return Finding(rule=rule, verdict=verdict, subject=needs.subject, message=message, evidence=evidence)

@@ -1,0 +1,123 @@
+"""How much of a library's GPU code runs on one GPU, counted in units (one unit is one translation unit).
+
+The union of architectures over a package misleads, and so does the share of all units: libraries carry units for
+one GPU generation beside general ones. So the general units decide. The *breadth* of a unit is the number of
+distinct major compute capabilities among its images; with B the largest breadth in the library, the general units
+are those with breadth of at least half of B, rounded up. Coverage is the share of general units that run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from gpuenv.facts.architectures import family
+from gpuenv.facts.toolkits import ptx_first_cuda
+from gpuenv.model import Gpu, LibraryCode, UnitGroup
+from gpuenv.rules.reading import is_tegra
+from gpuenv.versions import CodeImage, CudaVersion
+
+__all__ = ["COVERED", "NOT_COVERED", "Coverage", "Way", "breadth", "measure_coverage", "way_to_run"]
+
+COVERED = 0.5
+"""From this share of the general units on a library counts as covered."""
+
+NOT_COVERED = 0.1
+"""Below this share it counts as not covered; between the two nobody can tell."""
+
+
+class Way(IntEnum):
+    """How a piece of code gets to run on a GPU, from not at all to best."""
+
+    NONE = 0
+    UNKNOWN = 1
+    JIT = 2
+    SASS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """General units of one library by the way they run on one GPU. `breadth` is B."""
+
+    library: str
+    general: int
+    sass: int
+    jit: int
+    unknown: int
+    breadth: int
+    selects: bool
+
+    @property
+    def share(self) -> float:
+        """Share of the general units that run, counting those that perhaps do."""
+        return (self.sass + self.jit + self.unknown) / self.general if self.general else 0.0
+
+    @property
+    def way(self) -> Way | None:
+        """How the library as a whole runs; None where the share is between the two bounds."""
+        runs = self.sass + self.jit + self.unknown
+        covered = runs > 0 if self.selects else self.share >= COVERED
+        if not covered:
+            return Way.NONE if self.selects or self.share < NOT_COVERED else None
+        if self.sass >= runs - self.sass:
+            return Way.SASS
+        return Way.JIT if self.jit >= self.unknown else Way.UNKNOWN
+
+
+def breadth(group: UnitGroup) -> int:
+    """Number of distinct major compute capabilities that the units of a group have code for."""
+    return len({image.capability.major for image in group.images})
+
+
+def way_to_run(image: CodeImage, gpu: Gpu, *, driver_cuda: CudaVersion | None, built_with: CudaVersion | None) -> Way:
+    """How `image` gets to run on `gpu` (CUDA C++ Programming Guide, Binary and PTX Compatibility).
+
+    SASS runs on its own major and the same or a higher minor, but never moves to or from a Tegra chip. PTX runs on
+    any later GPU if the driver knows its PTX ISA. `a` code runs on its own capability alone, `f` code in its family.
+    """
+    device = gpu.compute_capability
+    if device is None:
+        return Way.UNKNOWN
+    target = image.capability
+    if image.suffix == "a":
+        fits = device == target
+    elif image.suffix == "f":
+        fits = device == target or (device in family(target) and device >= target)
+    elif image.is_ptx:
+        fits = device >= target
+    else:
+        fits = device.major == target.major and device >= target
+        tegra_on_one_side = is_tegra(gpu) or is_tegra(Gpu(name="target", compute_capability=target))
+        fits = fits and (device == target or not tegra_on_one_side)
+    if not fits:
+        return Way.NONE
+    if not image.is_ptx:
+        return Way.SASS
+    writer = (ptx_first_cuda(image.ptx_isa) if image.ptx_isa else None) or built_with
+    if driver_cuda is None or writer is None:
+        return Way.UNKNOWN
+    return Way.JIT if driver_cuda >= writer else Way.NONE
+
+
+def measure_coverage(
+    library: LibraryCode, gpu: Gpu, *, driver_cuda: CudaVersion | None, built_with: CudaVersion | None
+) -> Coverage:
+    """The coverage of `gpu` by `library`, for a driver that serves `driver_cuda` (None where that is not known)."""
+    breadths = [breadth(group) for group in library.groups]
+    widest = max(breadths, default=0)
+    # A library whose units are for one generation each chooses among them by GPU, whoever made it.
+    selects = library.selects_at_run_time or (widest == 1 and len(library.groups) > 1)
+    counted: dict[Way, int] = dict.fromkeys(Way, 0)
+    for group, group_breadth in zip(library.groups, breadths, strict=True):
+        if selects or group_breadth >= (widest + 1) // 2:
+            ways = (way_to_run(image, gpu, driver_cuda=driver_cuda, built_with=built_with) for image in group.images)
+            counted[max(ways, default=Way.NONE)] += group.units
+    return Coverage(
+        library=library.name,
+        general=sum(counted.values()),
+        sass=counted[Way.SASS],
+        jit=counted[Way.JIT],
+        unknown=counted[Way.UNKNOWN],
+        breadth=widest,
+        selects=selects,
+    )

@@ -1,0 +1,70 @@
+"""Rules on the GPUs themselves: that there is one, that NVIDIA made it, and that CUDA can open it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gpuenv.model import Evidence, Finding, Machine, Needs, OperatingSystem, Vendor, Verdict
+from gpuenv.rules.reading import cuda_gpus, gpu_label
+
+_VENDORS = {Vendor.AMD: "AMD", Vendor.INTEL: "Intel", Vendor.APPLE: "Apple", Vendor.OTHER: "an unknown maker"}
+_OTHER_WAYS = {
+    Vendor.AMD: "builds for AMD GPUs (ROCm) come from the projects' own indexes, not from here",
+    Vendor.INTEL: "builds for Intel GPUs (SYCL, OpenVINO) come from the projects' own indexes, not from here",
+    Vendor.APPLE: "PyTorch and JAX use Apple GPUs through Metal with their builds for macOS",
+}
+
+
+def gpu_present(needs: Needs, machine: Machine) -> Iterator[Finding]:
+    """CUDA runs on NVIDIA GPUs only. A machine without one can run the CPU build of a package, if there is one."""
+    if not needs.uses_gpu:
+        return
+    source = machine.sources.get("gpus", "")
+
+    def finding(verdict: Verdict, message: str, value: str, *hints: str) -> Finding:
+        return Finding(
+            rule="gpu-present",
+            verdict=verdict,
+            subject=needs.subject,
+            message=message,
+            evidence=(Evidence(what="GPUs", value=value, source=source),),
+            hints=hints,
+        )
+
+    if machine.gpus is None:
+        yield finding(
+            Verdict.UNKNOWN, "which GPUs the machine has is not known", "unknown", "name them: `--machine gpu=…`"
+        )
+    elif machine.nvidia_gpus:
+        names = ", ".join(dict.fromkeys(gpu.name for gpu in machine.nvidia_gpus))
+        yield finding(Verdict.WORKS, f"NVIDIA made the GPU: {names}", names)
+    elif machine.gpus:
+        first = machine.gpus[0]
+        names = ", ".join(dict.fromkeys(gpu.name for gpu in machine.gpus))
+        hints = (_OTHER_WAYS[first.vendor],) if first.vendor in _OTHER_WAYS else ()
+        yield finding(Verdict.FAILS, f"CUDA needs an NVIDIA GPU; {_VENDORS[first.vendor]} made {names}", names, *hints)
+    else:
+        hints = (
+            ()
+            if machine.system.os is OperatingSystem.MACOS
+            else ("to plan for a machine that has one: `--machine gpu=V100,driver=535.129.03`",)
+        )
+        yield finding(Verdict.FAILS, "needs an NVIDIA GPU; this machine has none", "none", *hints)
+
+
+def gpu_visible(needs: Needs, machine: Machine) -> Iterator[Finding]:
+    """A GPU in MIG mode without a MIG device is listed by the driver, but CUDA finds no device on it."""
+    if not needs.uses_gpu:
+        return
+    hidden = [gpu for gpu in machine.nvidia_gpus if not gpu.usable]
+    for gpu in hidden:
+        in_mig_mode = gpu.mig == "enabled"
+        yield Finding(
+            rule="gpu-visible",
+            verdict=Verdict.DEGRADED if cuda_gpus(machine) else Verdict.FAILS,
+            subject=needs.subject,
+            message=f"CUDA finds no device on {gpu_label(gpu)}"
+            + (": MIG mode is on and no instance was made" if in_mig_mode else ""),
+            evidence=(Evidence(what="MIG", value=gpu.mig or "off", source=machine.sources.get("gpus", "")),),
+            hints=("make an instance: `sudo nvidia-smi mig -cgi 0 -C`",) if in_mig_mode else (),
+        )

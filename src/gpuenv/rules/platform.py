@@ -1,0 +1,130 @@
+"""Rules on the operating system, the processor's architecture, the C library and libraries from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gpuenv.model import Evidence, Finding, Machine, Needs, OperatingSystem, Verdict
+
+_OS_NAMES = {OperatingSystem.LINUX: "Linux", OperatingSystem.WINDOWS: "Windows", OperatingSystem.MACOS: "macOS"}
+
+
+def operating_system(needs: Needs, machine: Machine) -> Iterator[Finding]:
+    """A build runs only on the systems it was made for. For CUDA, Linux is best and Windows is served; a Mac has no
+    CUDA driver since toolkit 10.2, so nothing that needs CUDA runs there.
+    """
+    system = machine.system
+    found = (Evidence(what="system", value=machine.platform, source=machine.sources.get("system", "")),)
+    name = _OS_NAMES[system.os]
+    systems = {platform.partition("-")[0] for platform in needs.platforms}
+
+    def finding(verdict: Verdict, message: str, *hints: str) -> Finding:
+        return Finding(
+            rule="operating-system",
+            verdict=verdict,
+            subject=needs.subject,
+            message=message,
+            evidence=found,
+            hints=hints,
+        )
+
+    if systems and system.os.value not in systems:
+        built_for = " and ".join(sorted(_OS_NAMES[OperatingSystem(other)] for other in systems))
+        yield finding(Verdict.FAILS, f"there is no build for {name}: it is built for {built_for}")
+    elif not needs.uses_gpu:
+        return
+    elif system.os is OperatingSystem.MACOS:
+        yield finding(
+            Verdict.FAILS,
+            "macOS has no CUDA: the last toolkit for it was 10.2, and Apple's GPUs are not served",
+            "use a Linux or Windows machine with an NVIDIA GPU for CUDA",
+        )
+    elif needs.gpu_platforms and not any(known.startswith(system.os.value) for known in needs.gpu_platforms):
+        yield finding(Verdict.FAILS, f"its builds for {name} carry no GPU code")
+    elif system.os is OperatingSystem.WINDOWS:
+        yield finding(Verdict.WORKS, "Windows runs CUDA; most GPU packages serve Linux first")
+    else:
+        yield finding(Verdict.WORKS, "Linux under WSL runs CUDA" if system.wsl else "Linux runs CUDA best")
+
+
+def cpu_architecture(needs: Needs, machine: Machine) -> Iterator[Finding]:
+    """A build is machine code for one processor architecture. CUDA exists for x86_64, aarch64 and, up to toolkit
+    12.4, ppc64le.
+    """
+    platform = machine.platform
+    found = (Evidence(what="architecture", value=machine.system.arch, source=machine.sources.get("system", "")),)
+    on_system = {known.partition("-")[2] for known in needs.platforms if known.startswith(machine.system.os.value)}
+
+    def finding(verdict: Verdict, message: str) -> Finding:
+        return Finding(rule="cpu-architecture", verdict=verdict, subject=needs.subject, message=message, evidence=found)
+
+    if on_system and machine.system.arch not in on_system:
+        yield finding(
+            Verdict.FAILS,
+            f"there is no build for {machine.system.arch}: it is built for {', '.join(sorted(on_system))}",
+        )
+    elif not needs.uses_gpu or machine.system.os is OperatingSystem.MACOS:
+        return
+    elif needs.gpu_platforms and platform not in needs.gpu_platforms:
+        yield finding(Verdict.FAILS, f"its builds for {platform} carry no GPU code")
+    elif machine.system.arch in {"x86_64", "aarch64"}:
+        yield finding(Verdict.WORKS, f"CUDA serves {machine.system.arch}")
+    elif machine.system.arch == "ppc64le":
+        old_enough = needs.cuda is None or needs.cuda.numbers <= (12, 4)
+        message = "CUDA serves ppc64le up to toolkit 12.4, and few packages are built for it"
+        yield finding(Verdict.DEGRADED if old_enough else Verdict.FAILS, message)
+    else:
+        yield finding(Verdict.FAILS, f"CUDA does not exist for {machine.system.arch}")
+
+
+def c_library(needs: Needs, machine: Machine) -> Iterator[Finding]:
+    """A wheel for Linux names the oldest GNU C library it runs with; an older one cannot load it."""
+    if needs.glibc is None or machine.system.os is not OperatingSystem.LINUX:
+        return
+    here = machine.system.glibc
+    if here is None:
+        verdict, message = Verdict.UNKNOWN, f"needs the GNU C library {needs.glibc}; the machine's is not known"
+    elif here >= needs.glibc:
+        verdict, message = Verdict.WORKS, f"the GNU C library {here} is at least {needs.glibc}"
+    else:
+        verdict, message = Verdict.FAILS, f"needs the GNU C library {needs.glibc}; here {here}"
+    source = machine.sources.get("system.glibc", "")
+    found = Evidence(what="GNU C library", value=str(here or "unknown"), source=source)
+    yield Finding(rule="c-library", verdict=verdict, subject=needs.subject, message=message, evidence=(found,))
+
+
+def system_cuda(needs: Needs, machine: Machine) -> Iterator[Finding]:
+    """Some builds expect CUDA libraries that no package brings. Whether the machine has them is not known before
+    they are loaded, so the answer is unknown.
+    """
+    if needs.uses_gpu and needs.system_cuda:
+        yield Finding(
+            rule="system-cuda",
+            verdict=Verdict.UNKNOWN,
+            subject=needs.subject,
+            message=f"expects {needs.system_cuda} on the machine, which no package of the plan brings",
+        )
+
+
+def python_build(needs: Needs, machine: Machine) -> Iterator[Finding]:
+    """A wheel with machine code is built for one version of Python, and a release for the few that were current."""
+    if needs.pythons is None or machine.python is None:
+        return
+    here = Evidence(what="Python", value=machine.python, source=machine.sources.get("python", ""))
+    if machine.python in needs.pythons:
+        return
+    ends = dict.fromkeys((needs.pythons[0], needs.pythons[-1])) if needs.pythons else {}
+    span = " to ".join(ends)
+    yield Finding(
+        rule="python-build",
+        verdict=Verdict.FAILS,
+        subject=needs.subject,
+        message=f"its wheels are for Python {span}; here {machine.python}" if span else "it has no wheels",
+        evidence=(here,),
+    )
+
+
+def withdrawn(needs: Needs, machine: Machine) -> Iterator[Finding]:  # noqa: ARG001  (every rule takes both)
+    """Some releases are known not to work as published; nobody should install them."""
+    if needs.withdrawn:
+        yield Finding(rule="withdrawn", verdict=Verdict.FAILS, subject=needs.subject, message=needs.withdrawn)
