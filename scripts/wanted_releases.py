@@ -75,6 +75,12 @@ WANTED = (
     Wanted(name="nvidia-nccl-cu12"),
     Wanted(name="nvidia-cudnn-cu12"),
     Wanted(name="nvidia-cublas-cu12"),
+    Wanted(name="nvidia-cudnn-cu11"),
+    Wanted(name="nvidia-cudnn-cu13"),
+    Wanted(name="nvidia-nccl-cu11"),
+    Wanted(name="nvidia-nccl-cu13"),
+    Wanted(name="nvidia-nvjitlink-cu12"),
+    Wanted(name="numpy", since="1.21.0"),
 )
 
 # In order of importance: the reader stops where the download budget ends.

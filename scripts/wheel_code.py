@@ -33,7 +33,7 @@ NATIVE = re.compile(r".+\.(so(\.\d+)*|pyd|dll)", re.IGNORECASE)
 SMALLEST_BYTES = 64 * 1024
 
 
-# 120 MB of every torch wheel. Opened in 1.13.1, 2.10.0 and 2.15.0 and found to hold no GPU code, as its name says.
+# 120 MB of every torch wheel. Opened in 2.10.0 and found to hold no GPU code, as its name says.
 HOST_ONLY = frozenset({"libtorch_cpu.so"})
 
 

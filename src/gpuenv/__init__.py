@@ -1,3 +1,87 @@
-"""A Python environment whose GPU packages are known to run on this machine, before the download and after it."""
+"""A Python environment whose GPU packages are known to run on this machine, before the download and after it.
+
+The verbs are the same as the commands. Each is imported on first use, so that a front end starts quickly::
+
+    import gpuenv
+    machine = gpuenv.parse_machine("gpu=V100,driver=580.65.06")
+    plan = gpuenv.make_plan(gpuenv.Request(specs=("pytorch",)), machine)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from gpuenv.channels.catalog import find_project, nearest_names, project_names
+    from gpuenv.environments import (
+        export,
+        find_environments,
+        list_packages,
+        load,
+        remove,
+        resolve_prefix,
+        run_in,
+        shell_in,
+    )
+    from gpuenv.environments.verbs import create_environment, install, uninstall, update
+    from gpuenv.machines import probe_here, record_here
+    from gpuenv.machines.written import parse_machine
+    from gpuenv.model import Machine, Plan, Request
+    from gpuenv.plans.make import make_plan
+    from gpuenv.rules import RULES, check, report_machine
+
+_HOMES = {
+    "gpuenv.channels.catalog": ("find_project", "nearest_names", "project_names"),
+    "gpuenv.environments": (
+        *("export", "find_environments", "list_packages", "load", "remove", "resolve_prefix"),
+        *("run_in", "shell_in"),
+    ),
+    "gpuenv.environments.verbs": ("create_environment", "install", "uninstall", "update"),
+    "gpuenv.machines": ("probe_here", "record_here"),
+    "gpuenv.machines.written": ("parse_machine",),
+    "gpuenv.model": ("Machine", "Plan", "Request"),
+    "gpuenv.plans.make": ("make_plan",),
+    "gpuenv.rules": ("RULES", "check", "report_machine"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "RULES",
+    "Machine",
+    "Plan",
+    "Request",
+    "check",
+    "create_environment",
+    "export",
+    "find_environments",
+    "find_project",
+    "install",
+    "list_packages",
+    "load",
+    "make_plan",
+    "nearest_names",
+    "parse_machine",
+    "probe_here",
+    "project_names",
+    "record_here",
+    "remove",
+    "report_machine",
+    "resolve_prefix",
+    "run_in",
+    "shell_in",
+    "uninstall",
+    "update",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module `gpuenv` has no `{name}`")
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -13,6 +13,8 @@ from gpuenv.errors import UnavailableError
 
 __all__ = ["Completed", "replace_process", "run", "stream"]
 
+_SECONDS_TO_DIE = 2.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
@@ -114,7 +116,11 @@ def _end(process: subprocess.Popen[str]) -> None:
             process.kill()
     except (OSError, ProcessLookupError):
         pass
-    process.wait()
+    try:
+        process.wait(_SECONDS_TO_DIE)
+    except subprocess.TimeoutExpired:
+        # A process stuck in a broken driver cannot be ended before the driver lets it go; nobody waits for that.
+        process.returncode = -signal.SIGKILL if os.name == "posix" else 1
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe:
             pipe.close()

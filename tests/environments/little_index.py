@@ -101,6 +101,11 @@ class Index:
         """Add a version of the build back end `toybackend`, which builds `fromsource` 1.0."""
         self.wheel("toybackend", version, files={"toybackend.py": _BACKEND.format(version=version)})
 
+    def sha256(self, filename: str) -> str:
+        """The hash of one of its files."""
+        (path,) = self.root.glob(f"*/{filename}")
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
     def _place(self, name: str) -> Path:
         place = self.root / name
         place.mkdir(parents=True, exist_ok=True)

@@ -71,7 +71,7 @@ def _leave(prefix: Path, lock: object) -> None:
         layout.holder_path(prefix).unlink()
     # Where no environment is, its lock would be litter. Unlinked while held, so that nobody holds the same name.
     with suppress(OSError):
-        if not os.path.lexists(prefix):
+        if not layout.is_environment(prefix):
             layout.lock_path(prefix).unlink()
     with suppress(OSError):
         lock.release()

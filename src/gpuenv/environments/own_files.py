@@ -49,7 +49,8 @@ def carry_over(old: Path, new: Path) -> tuple[str, ...]:
             shutil.copytree(source, target, symlinks=True, ignore=ignored, copy_function=_link_or_copy)
         else:
             _link_or_copy(source, target)
-        carried.append(name.removeprefix(_LIBRARY))
+        if os.path.lexists(target):
+            carried.append(name.removeprefix(_LIBRARY))
     return tuple(carried)
 
 

@@ -60,6 +60,7 @@ def take_away(prefix: Path) -> None:
 def repair(prefix: Path) -> None:
     """Finish a switch that was interrupted between its steps. To be called with the lock of `prefix` held."""
     path = layout.journal_path(prefix)
+    _draft_of(path).unlink(missing_ok=True)
     try:
         name = from_json(path.read_bytes(), Journal).new
     except FileNotFoundError:
@@ -78,12 +79,16 @@ def repair(prefix: Path) -> None:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a file so that it is there with all of its text or not at all."""
-    draft = path.with_name(f"{path.name}.draft")
+    draft = _draft_of(path)
     with draft.open("w", encoding="utf-8", newline="\n") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+
+
+def _draft_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.draft")
 
 
 def _is_empty_directory(path: Path) -> bool:

@@ -10,7 +10,7 @@ __all__ = ["selects_at_run_time"]
 # breadth 1, cuBLASLt covers 7.5 with a twentieth of its units, and both run there.
 _SELECTING = re.compile(
     r"(?:lib)?(?:cublas|cublasLt|cudnn\w*|cufft\w*|curand|cusolver\w*|cusparse|cusparseLt|npp\w+|nvjpeg|cutensor\w*)"
-    r"(?:64_\d+)?(?:\.so[.\d]*|\.dll)"
+    r"(?:64_\d+)?(?:[-.][0-9a-f]{8})?(?:\.so[.\d]*|\.dll)"
 )
 
 

@@ -8,7 +8,7 @@ __all__ = ["probe_here"]
 
 
 def probe_here() -> Machine:
-    """This computer, with what the CONDA_OVERRIDE variables say in place of what was found (CEP 30, CEP 46)."""
+    """The computer this runs on, as probed and then changed by the CONDA_OVERRIDE variables (CEP 30, CEP 46)."""
     import os
 
     from gpuenv.machines.local import LocalHost

@@ -16,6 +16,9 @@ SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e0
 """The EFI variable: four bytes of attributes, then one byte, 1 when on (UEFI Specification, Globally Defined
 Variables; Linux kernel, efivarfs)."""
 
+_WITHOUT_UVM = {100, 304, 999}
+"""What cuInit returns where it cannot open a device file: NO_DEVICE, OPERATING_SYSTEM, UNKNOWN (CUresult)."""
+
 WSL_LIBRARIES = "/usr/lib/wsl/"
 
 
@@ -45,7 +48,7 @@ def _about_libraries(around: Surroundings, answers: DriverAnswers) -> Iterator[s
     if library and in_wsl and not library.startswith(WSL_LIBRARIES):
         yield f"in WSL only Windows's driver works, and a Linux driver library hides it: {library}"
     if answers.smi.is_good and answers.nvml.is_missing and answers.cuda.is_missing:
-        yield "`nvidia-smi` answers, but Python finds none of the driver's libraries, so it is not certain that CUDA works"
+        yield "`nvidia-smi` answers, but Python finds none of the driver's libraries: CUDA may not work"
 
 
 def _about_container(host: Host, around: Surroundings, answers: DriverAnswers, driver: Driver) -> Iterator[str]:
@@ -66,7 +69,9 @@ def _about_modules(host: Host, around: Surroundings, answers: DriverAnswers, dri
         return
     if driver.state is not DriverState.LOADED:
         return
-    if not host.exists("/dev/nvidia-uvm"):
+    code = answers.cuda.failure.code if answers.cuda.failure else None
+    lists_gpus = bool(answers.nvml.gpus or around.kernel.gpus)
+    if lists_gpus and code in _WITHOUT_UVM and not host.exists("/dev/nvidia-uvm"):
         yield "/dev/nvidia-uvm is missing, without which CUDA does not start: load it with `sudo modprobe nvidia-uvm`"
     closed = [path for path in ("/dev/nvidiactl", "/dev/nvidia0", "/dev/nvidia-uvm") if host.may_open(path) is False]
     if closed:

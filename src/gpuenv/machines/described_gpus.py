@@ -84,7 +84,7 @@ def _find(entry: WrittenGpu, os: OperatingSystem) -> FoundGpu:
         board=model.board if model else None,
         mig=mig,
     )
-    return FoundGpu(gpu=gpu, count=entry.count, model=model, note=_note(name, model))
+    return FoundGpu(gpu=gpu, count=entry.count, model=model, note=_note(name, model, gpu))
 
 
 def _split_mig(text: str) -> tuple[str, str | None, int | None]:
@@ -144,12 +144,12 @@ def _unknown(name: str, where: str) -> RequestError:
     )
 
 
-def _note(written: str, model: GpuModel | None) -> str:
+def _note(written: str, model: GpuModel | None, gpu: Gpu) -> str:
     """What was made of a short name, where it left out more than a brand."""
     if model is None:
         return ""
-    if [word for word in words(written) if word not in BRANDS] == [
-        word for word in words(model.name) if word not in BRANDS
-    ]:
+    said, meant = ([word for word in words(name) if word not in BRANDS] for name in (written, model.name))
+    if said == meant:
         return ""
-    return f"{quoted(written)} is taken as {model.name} with {model.memory_gib:g} GiB"
+    size = f" with {(gpu.memory_bytes or 0) / (1 << 30):g} GiB"
+    return f"{quoted(written)} is taken as {model.name}{size}"

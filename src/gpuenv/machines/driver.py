@@ -74,7 +74,7 @@ def driver_state(around: Surroundings, answers: DriverAnswers) -> DriverState:
 def _state_source(around: Surroundings, answers: DriverAnswers) -> str:
     named = (("NVML", answers.nvml), ("libcuda", answers.cuda), ("nvidia-smi", answers.smi))
     good = next((name for name, answer in named if answer.is_good), None)
-    return good or around.kernel.name_source or (answers.own_files or ("no library, no module",))[0]
+    return good or around.kernel.name_source or (answers.own_files or ("no driver library was found",))[0]
 
 
 def _version(

@@ -27,6 +27,7 @@ MAJOR, MINOR = 75, 76
 """CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR."""
 
 NVML_MIG_ENABLED = 1
+NVML_ERROR_LIBRARY_NOT_FOUND = 12
 
 
 def ask_nvml(pynvml_path: str, libraries: list[str], say: Say) -> None:
@@ -110,7 +111,9 @@ def _profile(attributes: Any) -> str | None:
 
 
 def _nvml_failure(error: Any) -> Answer:
-    return {"kind": "error", "code": error.value, "text": str(error)}
+    # On Windows pynvml looks for the library itself.
+    kind = "missing" if error.value == NVML_ERROR_LIBRARY_NOT_FOUND and ON_WINDOWS else "error"
+    return {"kind": kind, "code": error.value, "text": str(error)}
 
 
 def ask_libcuda(libraries: list[str], say: Say) -> None:

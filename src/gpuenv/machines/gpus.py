@@ -45,6 +45,7 @@ def assemble_gpus(around: Surroundings, answers: DriverAnswers, state: DriverSta
     bus = around.bus_gpus or ()
     nvidia_bus = tuple(gpu for gpu in bus if gpu.vendor is Vendor.NVIDIA)
     listing, source = _best_listing(around, answers)
+    listing = _name_nameless(listing, around.kernel.gpus or nvidia_bus)
     others = _others(around, answers, nvidia_bus)
     rows = [_judge(_enrich(row, listing, others), answers) for row in listing]
     notes = [f"{row.gpu.name or 'a GPU'} ({row.gpu.bus or 'no address'}): {row.failure}" for row in rows if row.failure]
@@ -52,7 +53,8 @@ def assemble_gpus(around: Surroundings, answers: DriverAnswers, state: DriverSta
         rows, source = _unlisted(around, answers, nvidia_bus, state), around.bus_source
         rows = [_enrich(row, rows, others) for row in rows]
     else:
-        notes += _unlisted_notes([gpu for gpu in nvidia_bus if not any(_is_same(gpu, row.gpu) for row in rows)], around)
+        unlisted = [gpu for gpu in nvidia_bus if gpu.bus and not any(_is_same(gpu, row.gpu) for row in rows)]
+        notes += _unlisted_notes(unlisted, around)
     rows += [_Row(gpu=gpu) for gpu in bus if gpu.vendor is not Vendor.NVIDIA]
     looked = around.bus_gpus is not None or answers.is_any_good or bool(rows)
     if not looked:
@@ -66,13 +68,24 @@ def _best_listing(around: Surroundings, answers: DriverAnswers) -> tuple[list[_R
     for source, answer in named:
         if answer.gpus:
             rows = [_row(listed) for listed in answer.gpus]
-            # An answer that broke off is filled up with what the kernel lists.
-            known = around.kernel.gpus if answer.failure else ()
-            rows += [_Row(gpu=gpu) for gpu in known if not any(_is_same(gpu, row.gpu) for row in rows)]
+            # An answer that broke off is filled up with what the others list.
+            known = (*(_row(more) for more in answers.cuda.gpus), *(_Row(gpu=gpu) for gpu in around.kernel.gpus))
+            for more in known if answer.failure else ():
+                if not any(_is_same(more.gpu, row.gpu) for row in rows):
+                    rows.append(more)
             return rows, source
         if source == "NVML" and answer.is_good and not answers.cuda.gpus:
             return [], "NVML"
     return [_Row(gpu=gpu) for gpu in around.kernel.gpus], "/proc/driver/nvidia/gpus" if around.kernel.gpus else ""
+
+
+def _name_nameless(rows: list[_Row], known: tuple[FoundGpu, ...]) -> list[_Row]:
+    """Rows with the GPUs that the driver counts but cannot speak of (lost ones) filled in: what is left over."""
+    left = [gpu for gpu in known if not any(_is_same(gpu, row.gpu) for row in rows)]
+    nameless = [row for row in rows if not (row.gpu.name or row.gpu.bus or row.gpu.uuid)]
+    if len(left) != len(nameless):
+        return rows
+    return [replace(row, gpu=left.pop(0)) if row in nameless else row for row in rows]
 
 
 def _row(listed: ListedGpu) -> _Row:

@@ -31,6 +31,9 @@ def look_around(host: Host) -> Surroundings:
     kernel = read_kernel_module(host, bus_gpus or (), is_hidden=system.wsl, jetson=system.jetson is not None)
     if system.jetson is not None:
         bus_gpus = bus_gpus or _board_gpu(system.jetson)
+    elif system.wsl:
+        # The GPUs of Windows are on no bus here; without a driver library there are none to be had.
+        bus_gpus = bus_gpus or ()
     return Surroundings(
         system=system,
         cpu=cpu,

@@ -40,7 +40,7 @@ from gpuenv.errors import FormatError, RequestError
 from gpuenv.machines.builder import DescriptionBuilder
 from gpuenv.machines.described_gpus import WrittenGpu
 from gpuenv.machines.description import KEYS
-from gpuenv.machines.quantities import quoted, read_count
+from gpuenv.machines.quantities import read_count
 from gpuenv.model import JSON_VERSION, Machine, from_json
 
 __all__ = ["load_machine"]
@@ -62,7 +62,7 @@ def load_machine(path: Path) -> Machine:
         text = path.read_text("utf-8-sig")
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or "it is not text"
-        raise RequestError(f"machine file {quoted(str(path))} cannot be read", reasons=(reason,)) from error
+        raise RequestError(f"machine file `{path}` cannot be read", reasons=(reason,)) from error
     if path.suffix.lower() == ".json" or (path.suffix.lower() != ".toml" and text.lstrip().startswith("{")):
         return _from_json(text, path)
     return _from_toml(text, path)
@@ -94,7 +94,7 @@ def _from_recording(path: Path) -> Machine:
 
 
 def _broken(path: Path, language: str, reason: str) -> RequestError:
-    return RequestError(f"machine file {quoted(str(path))} holds no machine in {language}", reasons=(reason,))
+    return RequestError(f"machine file `{path}` holds no machine in {language}", reasons=(reason,))
 
 
 # ---- TOML ----------------------------------------------------------------------------------------------------

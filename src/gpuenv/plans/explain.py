@@ -35,6 +35,7 @@ def explain_choices(
         if not pick.build.wheel:
             for depend in pick.build.depends:
                 wanted.setdefault(depend.split()[0], []).append(depend.replace(pick.build.version, "*", 1))
+    asked = {spec.project.name for spec in specs}
     return tuple(
         Choice(
             package=name,
@@ -42,7 +43,7 @@ def explain_choices(
             notes=tuple(_notes(pick, candidates[name], machine)),
         )
         for name, pick in picks.items()
-        if not pick.build.library and pick.build.wheel
+        if name in asked and pick.build.wheel
     )
 
 
@@ -70,9 +71,7 @@ def _reason(candidate: Candidate, picks: Mapping[str, Candidate]) -> Finding | N
         return against[0]
     clash = _clash(candidate, picks)
     if clash:
-        return Finding(
-            rule="fits-together", verdict=Verdict.FAILS, subject=candidate.build.project, message=clash
-        )
+        return Finding(rule="fits-together", verdict=Verdict.FAILS, subject=candidate.build.project, message=clash)
     return against[0] if against else None
 
 
@@ -81,7 +80,9 @@ def _clash(candidate: Candidate, picks: Mapping[str, Candidate]) -> str | None:
     for depend in (*build.depends, *build.constrains):
         other = picks.get(depend.split()[0])
         if other and not matches(depend, other):
-            return f"needs {in_words(depend)}; the plan has {other.build.version}{_for_whom(other, picks)}"
+            return (
+                f"needs {in_words(depend)}; the plan has {other.build.version}{_for_whom(other, build.project, picks)}"
+            )
     for pick in picks.values():
         for depend in pick.build.depends:
             if depend.split()[0] == build.project and not matches(depend, candidate):
@@ -98,12 +99,15 @@ def in_words(depend: str) -> str:
     return f"{name} {version.removeprefix('==')}".strip(" *")
 
 
-def _for_whom(other: Candidate, picks: Mapping[str, Candidate]) -> str:
-    """Who holds a package where it is: ` for pytorch`."""
+def _for_whom(other: Candidate, instead_of: str, picks: Mapping[str, Candidate]) -> str:
+    """Who holds a package where it is: `, for pytorch`."""
     holders = [
         pick.build.project
         for pick in picks.values()
-        if any(depend.split()[0] == other.build.project and depend.split()[1:] != ["*"] for depend in pick.build.depends)
+        if pick.build.project != instead_of
+        and any(
+            depend.split()[0] == other.build.project and depend.split()[1:] != ["*"] for depend in pick.build.depends
+        )
     ]
     return f", for {holders[0]}" if holders else ""
 

@@ -20,15 +20,25 @@ __all__ = ["Layer", "choose_layer", "gpu_spots", "on_a_gpu_machine"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """The builds that were picked, by package name, and all that could have been."""
+    """The builds that were picked, by package name, and all that could have been; `named` are those asked for."""
 
     picks: dict[str, Candidate]
     candidates: dict[str, list[Candidate]]
     worst: Tier
+    named: frozenset[str]
+
+    @property
+    def shown(self) -> dict[str, Candidate]:
+        """The picks that are packages in their own right: libraries come along by the requirements of the others,
+        unless they were asked for.
+        """
+        return {name: pick for name, pick in self.picks.items() if not pick.build.library or name in self.named}
 
 
-def choose_layer(specs: tuple[GpuSpec, ...], machine: Machine) -> Layer:
+def choose_layer(specs: tuple[GpuSpec, ...], machine: Machine, held: tuple[str, ...] = ()) -> Layer:
     """The newest set of builds that runs whole on `machine`, GPU builds first where it can use them.
+
+    `held` are further specs (`pytorch ==2.10.0`) that keep packages where they are, when those take part at all.
 
     When a package would fall to the CPU for that, builds that are degraded and then those nobody can judge are let
     in, as long as they bring one more package to the GPU. NoPlanError when nothing fits.
@@ -39,7 +49,7 @@ def choose_layer(specs: tuple[GpuSpec, ...], machine: Machine) -> Layer:
     failure = Unsolvable("no candidates")
     for worst in (Tier.WHOLE, Tier.DEGRADED, Tier.UNKNOWN) if all(spec.name in candidates for spec in specs) else ():
         try:
-            found = _solve_tier(specs, candidates, machine, worst, prefer_gpu=prefer_gpu)
+            found = _solve_tier(specs, candidates, machine, worst, held=held, prefer_gpu=prefer_gpu)
         except Unsolvable as unsolvable:
             failure = unsolvable
             continue
@@ -58,9 +68,11 @@ def _solve_tier(
     machine: Machine,
     worst: Tier,
     *,
+    held: tuple[str, ...],
     prefer_gpu: bool,
 ) -> Layer:
-    wanted = [*(spec.conda for spec in specs), *_bounds(candidates, machine)]
+    staying = [text for text in held if text.split()[0] in {spec.name for spec in specs}]
+    wanted = [*(spec.conda for spec in specs), *staying, *_bounds(candidates, machine)]
     # First with every package on the GPU that can be there: an older release on the GPU is worth more than a newer
     # one beside which another package falls to the CPU.
     on_gpu = {
@@ -75,7 +87,8 @@ def _solve_tier(
             if not gpu_only:
                 raise
             continue
-        return Layer(picks=picks, candidates=candidates, worst=worst)
+        named = frozenset(spec.name for spec in specs)
+        return Layer(picks=picks, candidates=candidates, worst=worst, named=named)
     raise AssertionError("the last attempt returns or raises")
 
 
@@ -99,7 +112,7 @@ def _bounds(candidates: Mapping[str, list[Candidate]], machine: Machine) -> Iter
 
 def on_a_gpu_machine(specs: tuple[GpuSpec, ...], machine: Machine) -> dict[str, Candidate]:
     """What the same request would get on a machine with a current GPU and driver; empty when nothing differs."""
-    gpu = Gpu(name="a current NVIDIA GPU", compute_capability=ComputeCapability("9.0"))
+    gpu = Gpu(name="a current NVIDIA GPU", compute_capability=ComputeCapability("8.0"))
     driver = Driver(state=DriverState.LOADED, cuda=newest_toolkit(), module="nvidia")
     there = msgspec.structs.replace(machine, gpus=(gpu,), driver=driver)
     candidates = find_candidates(specs, there)

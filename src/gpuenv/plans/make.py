@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass
-
 import msgspec
 
-from gpuenv import settings
-from gpuenv.errors import NoPlanError, RequestError
+from gpuenv.errors import NoPlanError
+from gpuenv.machines.interpreters import Interpreter
 from gpuenv.model import Explanation, Machine, OperatingSystem, Plan, PlannedPackage, Reporter, Request, Silence
 from gpuenv.plans.candidates import Candidate
 from gpuenv.plans.explain import explain_choices
 from gpuenv.plans.layer import Layer, choose_layer, gpu_spots, on_a_gpu_machine
+from gpuenv.plans.pythons import PythonChoice, choose_pythons
 from gpuenv.plans.resolve import resolve
 from gpuenv.plans.specs import Wanted, read_specs
 from gpuenv.plans.wheels import ASSUMED_GLIBC, read_pylock
 from gpuenv.versions import LibcVersion
 
-__all__ = ["Interpreter", "make_plan"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interpreter:
-    """A Python that a plan may be made for: `version` as 3.11, and where it is, when it is on this computer."""
-
-    version: str
-    path: str | None = None
+__all__ = ["make_plan"]
 
 
 def make_plan(
@@ -35,11 +25,14 @@ def make_plan(
     *,
     interpreters: tuple[Interpreter, ...] = (),
     report: Reporter | None = None,
+    keep: Plan | None = None,
+    renew: frozenset[str] = frozenset(),
 ) -> Plan:
     """The plan that gives `machine` what `request` asks for. Nothing is downloaded but metadata.
 
     `interpreters` are the Pythons found on the machine, the preferred one first; without any, the plan is for a
-    machine elsewhere and the Python that was asked for, or this one's. Raises RequestError for a spec that is none,
+    machine elsewhere and the Python that was asked for, or this one's. `keep` is a plan whose versions stay where the
+    request allows, except those of the packages in `renew`. Raises RequestError for a spec that is none,
     NoPlanError when nothing fits (the reasons say what was found and what was needed), UnavailableError when the
     index does not answer.
     """
@@ -47,10 +40,10 @@ def make_plan(
     wanted = read_specs(request.specs)
     report.step("choosing builds for the machine")
     machine = _with_known_libc(machine)
-    pythons = _pythons(request, wanted, interpreters)
-    interpreter, layer = _first_that_fits(wanted, machine, pythons)
+    pythons = choose_pythons(request.python, wanted.python, interpreters)
+    interpreter, layer = _first_that_fits(wanted, machine, pythons, _held(keep, renew))
     here = _for_python(machine, interpreter.version)
-    layer, pylock = resolve(layer, wanted, here, interpreter, report)
+    layer, pylock = resolve(layer, wanted, here, interpreter, report, keep=keep, renew=renew)
     return Plan(
         request=request,
         machine=here,
@@ -84,51 +77,18 @@ def _for_python(machine: Machine, python: str) -> Machine:
     return msgspec.structs.replace(machine, python=python)
 
 
-def _pythons(request: Request, wanted: Wanted, interpreters: tuple[Interpreter, ...]) -> tuple[Interpreter, ...]:
-    running = f"{sys.version_info.major}.{sys.version_info.minor}"
-    asked = request.python or settings.variable("GPUENV_PYTHON") or None
-    if asked:
-        _check_python(asked)
-    spec = wanted.python or (f"{asked}.*" if asked else None)
-    if spec is None:
-        return interpreters or (Interpreter(version=running),)
-    known = interpreters or tuple(Interpreter(version=f"3.{minor}") for minor in _nearest_first(running))
-    fitting = tuple(one for one in known if _admits(spec, one.version))
-    if not fitting:
-        found = ", ".join(one.version for one in known)
-        raise NoPlanError(
-            f"no Python here is `{asked or wanted.python}`",
-            reasons=(f"found {found}",) if interpreters else (),
-            hints=("install that Python, or leave `python` out of the request",),
-        )
-    return fitting if interpreters else fitting[:1]
-
-
-def _nearest_first(running: str) -> list[int]:
-    minor = int(running.partition(".")[2])
-    return [minor, *(one for one in range(15, 5, -1) if one != minor)]
-
-
-def _check_python(text: str) -> None:
-    parts = text.split(".")
-    if len(parts) not in {2, 3} or not all(part.isdigit() for part in parts):
-        raise RequestError(f"`{text}` is not a version of Python", hints=("write it as `--python 3.11`",))
-
-
-def _admits(spec: str, version: str) -> bool:
-    from rattler import Version, VersionSpec
-
-    # 3.11 stands for any patch of it, so a bound such as >=3.11.2 is asked of the newest.
-    return VersionSpec(spec).matches(Version(version)) or VersionSpec(spec).matches(Version(f"{version}.99"))
+def _held(keep: Plan | None, renew: frozenset[str]) -> tuple[str, ...]:
+    packages = keep.packages if keep else ()
+    return tuple(f"{one.name} =={one.version} {one.build}" for one in packages if one.name not in renew)
 
 
 def _first_that_fits(
-    wanted: Wanted, machine: Machine, pythons: tuple[Interpreter, ...]
-) -> tuple[Interpreter, Layer]:
+    wanted: Wanted, machine: Machine, pythons: tuple[PythonChoice, ...], held: tuple[str, ...]
+) -> tuple[PythonChoice, Layer]:
     refusals: list[NoPlanError] = []
     for interpreter in pythons:
         try:
-            return interpreter, choose_layer(wanted.gpu, _for_python(machine, interpreter.version))
+            return interpreter, choose_layer(wanted.gpu, _for_python(machine, interpreter.version), held)
         except NoPlanError as refusal:
             refusals.append(refusal)
             if not any("wheels are for Python" in reason for reason in refusal.reasons):
@@ -146,11 +106,7 @@ def _first_that_fits(
 
 
 def _planned(layer: Layer) -> tuple[PlannedPackage, ...]:
-    return tuple(
-        _planned_package(name, pick, layer)
-        for name, pick in layer.picks.items()
-        if not pick.build.library or name in {"cudatoolkit", "cudnn"}
-    )
+    return tuple(_planned_package(name, pick, layer) for name, pick in layer.shown.items())
 
 
 def _planned_package(name: str, pick: Candidate, layer: Layer) -> PlannedPackage:
@@ -172,7 +128,7 @@ def _planned_package(name: str, pick: Candidate, layer: Layer) -> PlannedPackage
 
 
 def _explain(
-    layer: Layer, wanted: Wanted, machine: Machine, chosen: Interpreter, pythons: tuple[Interpreter, ...]
+    layer: Layer, wanted: Wanted, machine: Machine, chosen: PythonChoice, pythons: tuple[PythonChoice, ...]
 ) -> Explanation:
     notes: list[str] = []
     hints: list[str] = []

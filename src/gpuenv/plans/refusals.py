@@ -92,9 +92,7 @@ def spans(found: list[tuple[Candidate, Finding]]) -> Iterator[str]:
         yield f"older releases have {left} more {'reason' if left == 1 else 'reasons'}"
 
 
-def _exclude_each_other(
-    specs: tuple[GpuSpec, ...], candidates: Mapping[str, list[Candidate]]
-) -> tuple[GpuSpec, ...]:
+def _exclude_each_other(specs: tuple[GpuSpec, ...], candidates: Mapping[str, list[Candidate]]) -> tuple[GpuSpec, ...]:
     """The smallest part of `specs` that cannot be had together: each of its members is needed for the conflict."""
     left = list(specs)
     for spec in specs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -10,14 +10,12 @@ from packaging.version import Version
 
 from gpuenv.channels.catalog.projects import nearest_names
 from gpuenv.errors import GpuenvError, NoPlanError, RequestError
-from gpuenv.model import Machine, Reporter
-from gpuenv.plans.candidates import Candidate, Tier
+from gpuenv.model import Machine, Plan, Reporter
+from gpuenv.plans.candidates import Tier
 from gpuenv.plans.layer import Layer, bound_to
+from gpuenv.plans.pythons import PythonChoice
 from gpuenv.plans.specs import Wanted
 from gpuenv.plans.wheels import lock_wheels, read_pylock
-
-if TYPE_CHECKING:
-    from gpuenv.plans.make import Interpreter
 
 __all__ = ["resolve"]
 
@@ -25,15 +23,25 @@ _NVIDIA = ("nvidia-", "cuda-")
 
 
 def resolve(
-    layer: Layer, wanted: Wanted, machine: Machine, interpreter: Interpreter, report: Reporter
+    layer: Layer,
+    wanted: Wanted,
+    machine: Machine,
+    interpreter: PythonChoice,
+    report: Reporter,
+    *,
+    keep: Plan | None = None,
+    renew: frozenset[str] = frozenset(),
 ) -> tuple[Layer, str]:
     """The text of the lock, and the layer that it holds: `layer` itself where uv can keep its pins.
 
     Where it cannot, uv is given the allowed versions of each GPU package in place of the pins, and what it chooses
-    among them is taken. NoPlanError with uv's own words when there is no set at all.
+    among them is taken. What `keep` had locked stays where it can, except for `renew`. NoPlanError with uv's own words when there is no set at all.
     """
-    extras = [f"{canonicalize_name(_wheel(layer, spec.project.name))}[{','.join(spec.extras)}]"
-              for spec in wanted.gpu if spec.extras]
+    extras = [
+        f"{canonicalize_name(_wheel(layer, spec.project.name))}[{','.join(spec.extras)}]"
+        for spec in wanted.gpu
+        if spec.extras
+    ]
     plain = [*wanted.plain, *extras]
 
     def lock(requirements: list[str], constraints: list[str]) -> str:
@@ -47,6 +55,8 @@ def resolve(
             build_constraints=tuple(
                 dict.fromkeys(one for pick in layer.picks.values() for one in pick.build.build_requires)
             ),
+            preferred=keep.pylock if keep else "",
+            renew=renew,
             report=report,
         )
 
@@ -68,24 +78,8 @@ def _wheel(layer: Layer, name: str) -> str:
     return pick.build.wheel if pick else name
 
 
-def _asked_for(layer: Layer) -> list[Candidate]:
-    # Libraries come along by the requirements of the others, unless the user named the set itself.
-    return [pick for name, pick in layer.picks.items() if not pick.build.library or name in {"cudatoolkit", "cudnn"}]
-
-
 def _pins(layer: Layer) -> list[str]:
-    return [
-        requirement
-        for pick in _asked_for(layer)
-        for requirement in pick.build.requirements
-        if pick.build.project not in {"cudatoolkit", "cudnn"} or _wanted_by_name(layer, pick)
-    ]
-
-
-def _wanted_by_name(layer: Layer, pick: Candidate) -> bool:
-    return not any(
-        depend.split()[0] == pick.build.project for other in layer.picks.values() for depend in other.build.depends
-    )
+    return [requirement for pick in layer.shown.values() for requirement in pick.build.requirements]
 
 
 def _library_pins(layer: Layer) -> list[str]:
@@ -109,7 +103,7 @@ def _forbidden_libraries(layer: Layer) -> list[str]:
 def _ranges(layer: Layer, wanted: Wanted) -> list[str]:
     """Each pin replaced by what else the package may be: up to the picked version, without what was refused."""
     lines: list[str] = []
-    for pick in _asked_for(layer):
+    for pick in layer.shown.values():
         if not pick.build.requirements:
             continue
         allowed = {one.build.version for one in bound_to(layer, wanted.gpu, pick.build.project)}
@@ -118,7 +112,9 @@ def _ranges(layer: Layer, wanted: Wanted) -> list[str]:
         extras = f"[{','.join(sorted(first.extras))}]" if first.extras else ""
         oldest = min(allowed, key=Version)
         without = ",".join(
-            f"!={one}" for one in sorted(every - allowed, key=Version) if Version(oldest) < Version(one) < Version(pick.build.version)
+            f"!={one}"
+            for one in sorted(every - allowed, key=Version)
+            if Version(oldest) < Version(one) < Version(pick.build.version)
         )
         bounds = f">={oldest},<={pick.build.version}" + (f",{without}" if without else "")
         lines += [f"{first.name}{extras}{bounds}", *pick.build.requirements[1:]]
@@ -129,17 +125,19 @@ def _as_decided(layer: Layer, wanted: Wanted, pylock: str) -> Layer:
     """The layer with the versions that uv chose; NoPlanError when one of them was never judged."""
     chosen = {canonicalize_name(wheel.name): wheel.version for wheel in read_pylock(pylock)}
     picks = dict(layer.picks)
-    for pick in _asked_for(layer):
+    for pick in layer.shown.values():
         if not pick.build.requirements:
             continue
         version = chosen.get(canonicalize_name(pick.build.wheel), pick.build.version)
         same = [
-            one for one in bound_to(layer, wanted.gpu, pick.build.project) if Version(one.build.version) == Version(version)
+            one
+            for one in bound_to(layer, wanted.gpu, pick.build.project)
+            if Version(one.build.version) == Version(version)
         ]
         if not same:
             raise NoPlanError(f"`uv` chose {pick.build.wheel} {version}, which nobody has judged")
         picks[pick.build.project] = max(same, key=lambda one: one.build.number)
-    return Layer(picks=picks, candidates=layer.candidates, worst=layer.worst)
+    return replace(layer, picks=picks)
 
 
 def _not_on_index(conflict: GpuenvError, wanted: Wanted) -> RequestError | None:

@@ -12,9 +12,12 @@ from gpuenv.channels.catalog import Project, find_project, nearest_names
 from gpuenv.channels.catalog.requires import conda_version
 from gpuenv.errors import NoPlanError, RequestError
 
-__all__ = ["GpuSpec", "Wanted", "read_specs"]
+__all__ = ["GpuSpec", "Wanted", "read_specs", "spec_name"]
 
-_NAME = re.compile(r"\s*(?:(?P<channel>[^\s:\[\]]+)::)?(?P<name>[A-Za-z0-9_][A-Za-z0-9_.-]*?)(?=[\s=<>!~\[@;]|$)(?P<rest>.*)", re.DOTALL)
+_NAME = re.compile(
+    r"\s*(?:(?P<channel>[^\s:\[\]]+)::)?(?P<name>[A-Za-z0-9_][A-Za-z0-9_.-]*?)(?=[\s=<>!~\[@;]|$)(?P<rest>.*)",
+    re.DOTALL,
+)
 _EXTRAS = re.compile(r"\s*\[([A-Za-z0-9_.,\s-]*)\](.*)", re.DOTALL)
 
 
@@ -46,7 +49,8 @@ class Wanted:
 
 def read_specs(specs: tuple[str, ...]) -> Wanted:
     """`specs` taken apart; RequestError for one that is neither conda's nor Python's, NoPlanError for a name that is
-    known but cannot be had."""
+    known but cannot be had.
+    """
     gpu: list[GpuSpec] = []
     plain: list[str] = []
     python: str | None = None
@@ -64,6 +68,14 @@ def read_specs(specs: tuple[str, ...]) -> Wanted:
     if not (gpu or plain):
         raise RequestError("nothing was asked for", hints=("name a package: `gpuenv plan pytorch`",))
     return Wanted(gpu=tuple(gpu), plain=tuple(plain), python=python)
+
+
+def spec_name(typed: str) -> str:
+    """The package that a spec is about, under the name that the catalog or Python's tools have for it."""
+    name, _ = _split(typed)
+    project = find_project(name)
+    metapackages = {extra.name for extra in project.metapackages} if project else set()
+    return name if project is None or name in metapackages else project.name
 
 
 def _split(typed: str) -> tuple[str, str]:
@@ -190,7 +202,7 @@ def _to_pep440(part: str) -> str:
 
 
 def _not_a_spec(typed: str, reason: str) -> RequestError:
-    near = nearest_names(typed.split("=")[0].strip().lower())
+    near = nearest_names(typed.split("=", maxsplit=1)[0].strip().lower())
     return RequestError(
         f"`{typed}` is not a package spec",
         reasons=(reason,),

@@ -46,10 +46,13 @@ def lock_wheels(
     interpreter: str | None,
     source_packages: tuple[str, ...],
     build_constraints: tuple[str, ...],
+    preferred: str = "",
+    renew: frozenset[str] = frozenset(),
     report: Reporter,
 ) -> str:
     """The text of a pylock for `requirements`, one file per package. Nothing but metadata is fetched, except for
-    `source_packages`, whose metadata only their build tells.
+    `source_packages`, whose metadata only their build tells. Versions of the pylock `preferred` are kept where they
+    fit, except those of `renew`.
 
     NoPlanError when no set fits together, UnavailableError when the index cannot be asked.
     """
@@ -64,9 +67,14 @@ def lock_wheels(
                 options += [f"--{name}", path]
         for name in source_packages:
             options += ["--no-binary", name]
+        lock = Path(scratch, "pylock.gpuenv.toml")
+        if preferred:
+            lock.write_text(preferred, encoding="utf-8")
+        for name in sorted(renew):
+            options += ["--upgrade-package", name]
         completed = run_uv(
             [
-                *("pip", "compile", "-", "--format", "pylock.toml", "--no-header", "--no-annotate", "--quiet"),
+                *("pip", "compile", "-", "-o", lock, "--no-header", "--no-annotate", "--quiet"),
                 *("--only-binary", ":all:", "--python-version", python, "--python-platform", uv_platform(machine)),
                 *(("--python", interpreter) if interpreter else ()),
                 *options,
@@ -74,11 +82,11 @@ def lock_wheels(
             cwd=Path(scratch),
             text_input="\n".join(requirements) + "\n",
         )
-    if completed.status != 0:
-        raise explain_failure(completed, "resolving")
-    if "does not have an extra named" in completed.stderr:
-        raise NoPlanError("a release lacks what it was chosen for", reasons=(completed.stderr.strip(),))
-    return completed.stdout
+        if completed.status != 0:
+            raise explain_failure(completed, "resolving")
+        if "does not have an extra named" in completed.stderr:
+            raise NoPlanError("a release lacks what it was chosen for", reasons=(completed.stderr.strip(),))
+        return lock.read_text("utf-8")
 
 
 def read_pylock(text: str) -> tuple[LockedWheel, ...]:

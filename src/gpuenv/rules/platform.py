@@ -93,7 +93,7 @@ def c_library(needs: Needs, machine: Machine) -> Iterator[Finding]:
     yield Finding(rule="c-library", verdict=verdict, subject=needs.subject, message=message, evidence=(found,))
 
 
-def system_cuda(needs: Needs, machine: Machine) -> Iterator[Finding]:
+def system_cuda(needs: Needs, machine: Machine) -> Iterator[Finding]:  # noqa: ARG001  (every rule takes both)
     """Some builds expect CUDA libraries that no package brings. Whether the machine has them is not known before
     they are loaded, so the answer is unknown.
     """

@@ -25,7 +25,7 @@ def toolkit_dropped_gpu(needs: Needs, machine: Machine) -> Iterator[Finding]:
         last = row.last_cuda
         return (
             Verdict.FAILS,
-            f"CUDA {oldest} makes no code for {gpu_label(gpu)}: {last} was the last toolkit for {row.architecture_name}",
+            f"CUDA {oldest} makes no code for {gpu_label(gpu)}: {row.architecture_name} ended with CUDA {last}",
         )
 
     yield from _each_gpu("toolkit-dropped-gpu", needs, machine, judge)
@@ -113,9 +113,10 @@ def _each_gpu(rule: str, needs: Needs, machine: Machine, judge: Judge) -> Iterat
             ),
         )
     if said and not objections and needs.jit:
+        served = ", ".join(gpu_label(gpu) for gpu, _ in said)
         yield Finding(
             rule=rule,
             verdict=Verdict.WORKS,
             subject=needs.subject,
-            message=f"CUDA {needs.cuda_newest or needs.cuda} makes code for {', '.join(gpu_label(gpu) for gpu, _ in said)}",
+            message=f"CUDA {needs.cuda_newest or needs.cuda} makes code for {served}",
         )

@@ -87,11 +87,12 @@ def _build(
 ) -> Build:
     requirements = list(required(release, platform, python, rule.extras))
     line = line_from_text(rule.cuda) if rule.cuda else cuda_line(requirements)
-    depends = [text.format(version=release.version) for text in rule.depends]
-    depends += _dependencies(project, rule, requirements)
+    depends: list[str] = []
     constrains: list[str] = []
     if line and (not project.library or rule.cuda):
         (depends if rule.gpu or project.library else constrains).append(f"cuda-version {line.conda_spec}")
+    depends += [text.format(version=release.version) for text in rule.depends]
+    depends += _dependencies(project, rule, requirements)
     if is_runtime(rule.wheel):
         own = ".".join(release.version.split(".")[:2])
         line = line_from_text(own)

@@ -1,0 +1,133 @@
+"""Change what was asked for: each verb makes the plan of the new request and then the environment of that plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from packaging.utils import canonicalize_name
+
+from gpuenv.environments.changes import create, replace
+from gpuenv.environments.foreign import foreign_packages
+from gpuenv.environments.pylock import read_lock
+from gpuenv.environments.state import Environment, load
+from gpuenv.errors import NoPlanError, RequestError
+from gpuenv.machines.interpreters import Interpreter, find_interpreters
+from gpuenv.model import Machine, Plan, Reporter, Request
+from gpuenv.plans.make import make_plan
+from gpuenv.plans.specs import spec_name
+
+__all__ = ["Change", "create_environment", "install", "uninstall", "update"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """An environment after a change, and the plan it had before (None for a new one)."""
+
+    environment: Environment
+    before: Plan | None
+
+
+def create_environment(
+    request: Request, prefix: Path, *, machine: Machine, report: Reporter, force: bool = False
+) -> Change:
+    """Plan `request` for `machine` with the Pythons found here, and make the environment at `prefix`."""
+    plan = make_plan(request, machine, interpreters=find_interpreters(), report=report)
+    return Change(environment=create(plan, prefix, report=report, force=force), before=None)
+
+
+def install(
+    specs: tuple[str, ...], prefix: Path, *, machine: Machine, report: Reporter, drop_foreign: bool = False
+) -> Change:
+    """Add `specs` to what was asked for at `prefix`; a spec takes the place of an older one for the same package.
+
+    What is installed stays at its version where the new request allows it.
+    """
+    old = load(prefix)
+    names = {spec_name(spec) for spec in specs}
+    kept = tuple(spec for spec in old.plan.request.specs if spec_name(spec) not in names)
+    wanted = (*kept, *specs, *_carried(old, names, drop=drop_foreign))
+    return _change(old, wanted, machine, report, keep=old.plan, drop_foreign=drop_foreign)
+
+
+def uninstall(
+    names: tuple[str, ...], prefix: Path, *, machine: Machine, report: Reporter, drop_foreign: bool = False
+) -> Change:
+    """Take packages out of what was asked for at `prefix`, and with them what only they needed.
+
+    RequestError for a package that was not asked for, and when nothing would be left.
+    """
+    old = load(prefix)
+    gone = {spec_name(name) for name in names}
+    asked = {spec_name(spec) for spec in old.plan.request.specs}
+    added = {spec_name(spec): spec for spec in foreign_packages(prefix)} if not drop_foreign else {}
+    for name in sorted(gone - asked - added.keys()):
+        raise _not_asked_for(name, old, asked)
+    wanted = tuple(spec for spec in old.plan.request.specs if spec_name(spec) not in gone)
+    wanted = (*wanted, *(spec for name, spec in added.items() if name not in gone))
+    if not wanted:
+        raise RequestError(
+            f"nothing would be left in `{old.name}`",
+            hints=(f"remove the environment itself: `gpuenv env remove -p {old.prefix}`",),
+        )
+    return _change(old, wanted, machine, report, keep=old.plan, drop_foreign=drop_foreign or bool(added.keys() & gone))
+
+
+def update(
+    names: tuple[str, ...], prefix: Path, *, machine: Machine, report: Reporter, drop_foreign: bool = False
+) -> Change:
+    """Plan what was asked for at `prefix` anew, with the newest of everything, or of the packages named only."""
+    old = load(prefix)
+    gone = {spec_name(name) for name in names}
+    asked = {spec_name(spec) for spec in old.plan.request.specs}
+    for name in sorted(gone - asked):
+        raise _not_asked_for(name, old, asked)
+    wanted = (*old.plan.request.specs, *_carried(old, set(), drop=drop_foreign))
+    keep = old.plan if names else None
+    return _change(old, wanted, machine, report, keep=keep, renew=frozenset(gone), drop_foreign=drop_foreign)
+
+
+def _carried(old: Environment, names: set[str], *, drop: bool) -> tuple[str, ...]:
+    if drop:
+        return ()
+    return tuple(spec for spec in foreign_packages(old.prefix) if spec_name(spec) not in names)
+
+
+def _change(
+    old: Environment,
+    specs: tuple[str, ...],
+    machine: Machine,
+    report: Reporter,
+    *,
+    keep: Plan | None,
+    renew: frozenset[str] = frozenset(),
+    drop_foreign: bool,
+) -> Change:
+    request = msgspec.structs.replace(old.plan.request, specs=specs)
+    own = Interpreter(version=old.plan.python, path=old.plan.interpreter or "", found_by="environment")
+    asks_python = any(spec_name(spec) == "python" for spec in specs)
+    interpreters = find_interpreters() if asks_python or not old.plan.interpreter else (own,)
+    if keep is not None:
+        try:
+            plan = make_plan(request, machine, interpreters=interpreters, report=report, keep=keep, renew=renew)
+            return Change(environment=replace(plan, old.prefix, report=report, drop_foreign=drop_foreign), before=keep)
+        except NoPlanError:
+            report.detail("what is installed cannot stay as it is")
+    plan = make_plan(request, machine, interpreters=interpreters, report=report)
+    environment = replace(plan, old.prefix, report=report, drop_foreign=drop_foreign)
+    return Change(environment=environment, before=old.plan)
+
+
+def _not_asked_for(name: str, old: Environment, asked: set[str]) -> RequestError:
+    locked = {canonicalize_name(package.name) for package in read_lock(old.plan.pylock)}
+    if canonicalize_name(name) in locked or name in {package.name for package in old.plan.packages}:
+        return RequestError(
+            f"`{name}` was not asked for by itself in `{old.name}`",
+            reasons=(f"another package needs it; asked for were {', '.join(sorted(asked))}",),
+        )
+    return RequestError(
+        f"`{name}` is not in `{old.name}`",
+        reasons=(f"asked for were {', '.join(sorted(asked))}",),
+        hints=(f"see what is there: `gpuenv list -p {old.prefix}`",),
+    )
