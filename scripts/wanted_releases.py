@@ -132,4 +132,6 @@ READINGS = (
     Reading(name="jax-cuda13-pjrt", minors=6),
     Reading(name="tensorflow", since="2.8.0"),
     Reading(name="mxnet-cu110"),
+    # The first patches of the newer minors, so that a plan has one reason for a whole run of releases.
+    Reading(name="torch", minors=0, also=("2.14.0", "2.12.0", "2.9.0", "2.7.0", "2.5.0")),
 )

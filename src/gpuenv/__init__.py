@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from gpuenv.channels.catalog import find_project, nearest_names, project_names
     from gpuenv.environments import (
+        ExportFormat,
         export,
         find_environments,
         list_packages,
@@ -28,28 +29,33 @@ if TYPE_CHECKING:
     )
     from gpuenv.environments.verbs import create_environment, install, uninstall, update
     from gpuenv.machines import probe_here, record_here
+    from gpuenv.machines.interpreters import find_interpreters
     from gpuenv.machines.written import parse_machine
     from gpuenv.model import Machine, Plan, Request
     from gpuenv.plans.make import make_plan
+    from gpuenv.plans.specs import spec_name
     from gpuenv.rules import RULES, check, report_machine
 
 _HOMES = {
     "gpuenv.channels.catalog": ("find_project", "nearest_names", "project_names"),
     "gpuenv.environments": (
-        *("export", "find_environments", "list_packages", "load", "remove", "resolve_prefix"),
+        *("ExportFormat", "export", "find_environments", "list_packages", "load", "remove", "resolve_prefix"),
         *("run_in", "shell_in"),
     ),
     "gpuenv.environments.verbs": ("create_environment", "install", "uninstall", "update"),
     "gpuenv.machines": ("probe_here", "record_here"),
+    "gpuenv.machines.interpreters": ("find_interpreters",),
     "gpuenv.machines.written": ("parse_machine",),
     "gpuenv.model": ("Machine", "Plan", "Request"),
     "gpuenv.plans.make": ("make_plan",),
+    "gpuenv.plans.specs": ("spec_name",),
     "gpuenv.rules": ("RULES", "check", "report_machine"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "RULES",
+    "ExportFormat",
     "Machine",
     "Plan",
     "Request",
@@ -57,6 +63,7 @@ __all__ = [
     "create_environment",
     "export",
     "find_environments",
+    "find_interpreters",
     "find_project",
     "install",
     "list_packages",
@@ -72,6 +79,7 @@ __all__ = [
     "resolve_prefix",
     "run_in",
     "shell_in",
+    "spec_name",
     "uninstall",
     "update",
 ]

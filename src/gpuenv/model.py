@@ -244,6 +244,24 @@ class Needs(Noun, frozen=True, kw_only=True):
     evidence: tuple[Evidence, ...] = ()
 
 
+class CudaLineReport(Noun, frozen=True, kw_only=True):
+    """Whether packages of one CUDA version run on a machine, and what decided it."""
+
+    cuda: CudaVersion
+    verdict: Verdict
+    findings: tuple[Finding, ...] = ()
+
+
+class MachineReport(Noun, frozen=True, kw_only=True):
+    """A machine, what the rules say of it, and of packages of each CUDA version on it."""
+
+    version: int = JSON_VERSION
+    machine: Machine
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    cuda_lines: tuple[CudaLineReport, ...]
+
+
 # ---- Request, Plan, Explanation ------------------------------------------------------------------------------
 
 
@@ -326,6 +344,53 @@ class Plan(Noun, frozen=True, kw_only=True):
     def verdict(self) -> Verdict:
         """The worst verdict among the packages."""
         return Verdict.worst(package.verdict for package in self.packages)
+
+
+class InstalledPackage(Noun, frozen=True, kw_only=True):
+    """One installed distribution, and what the plan says of it.
+
+    `package` is the package of the plan that brought it (`pytorch` for `torch`), with its build, GPU support and
+    verdict; they are None for what no GPU package stands for. `source` is `catalog` and the like for those, `lock` for
+    what the lock brought along, `added` for what was installed by hand. `planned` is the locked version where it is
+    another.
+    """
+
+    name: str
+    version: str
+    package: str | None = None
+    build: str | None = None
+    source: str
+    gpu: bool = False
+    gpu_support: GpuSupport | None = None
+    verdict: Verdict | None = None
+    planned: str | None = None
+    url: str | None = None
+    editable: bool = False
+
+
+class PackageList(Noun, frozen=True, kw_only=True):
+    """What is installed in one environment."""
+
+    version: int = JSON_VERSION
+    prefix: str
+    packages: tuple[InstalledPackage, ...]
+
+
+class EnvironmentRow(Noun, frozen=True, kw_only=True):
+    """One named environment; `problem` says why it cannot be used, where it cannot."""
+
+    name: str
+    prefix: str
+    python: str | None = None
+    specs: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+class EnvironmentList(Noun, frozen=True, kw_only=True):
+    """The named environments of one user."""
+
+    version: int = JSON_VERSION
+    environments: tuple[EnvironmentRow, ...] = ()
 
 
 class Reporter(Protocol):

@@ -11,9 +11,13 @@ import subprocess
 import sys
 import tarfile
 import textwrap
+import threading
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from gpuenv.environments import layout
@@ -123,6 +127,31 @@ class Index:
 def _record(path: str, text: str) -> str:
     digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
     return f"{path},sha256={digest},{len(text.encode())}\n"
+
+
+class IndexHandler(SimpleHTTPRequestHandler):
+    """Serves an index over HTTP. It answers no HEAD, so that uv does not ask for parts of a wheel."""
+
+    def do_HEAD(self) -> None:  # noqa: N802  (the name that is overridden)
+        """Refuse."""
+        self.send_error(405)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the name that is overridden)
+        """Say nothing."""
+
+
+@contextmanager
+def serving(index: Index, handler: type[IndexHandler]) -> Iterator[str]:
+    """Inside, the index is served with `handler` at the address given."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(index.root)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 @dataclass

@@ -6,14 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from little_index import Index, Listener, PlanMaker, PythonRunner, beside
+from little_index import Index, IndexHandler, Listener, PlanMaker, PythonRunner, beside, serving
 from msgspec import structs
 
 from gpuenv import environments
@@ -25,12 +22,12 @@ from gpuenv.model import Plan
 VERSIONS = "import alpha; alpha.main()"
 
 
-class _Handler(SimpleHTTPRequestHandler):
+class _Handler(IndexHandler):
     """Serves the index; `break_wheels` says what happens to a wheel: `cut` in the middle, or `refused`."""
 
     break_wheels = ""
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802  (the name that is overridden)
         if not self.break_wheels or not self.path.endswith(".whl"):
             super().do_GET()
             return
@@ -45,23 +42,17 @@ class _Handler(SimpleHTTPRequestHandler):
         self.wfile.flush()
         self.close_connection = True
 
-    def do_HEAD(self) -> None:
-        self.send_error(405)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the name that is overridden)
-        """Say nothing."""
-
 
 @pytest.fixture
 def served(index: Index, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[_Handler]]:
     """The index over loopback HTTP; what is given can be told to break."""
-    handler = type("Handler", (_Handler,), {})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(index.root)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://127.0.0.1:{server.server_port}")
-    yield handler
-    server.shutdown()
-    server.server_close()
+
+    class Handler(_Handler):
+        break_wheels = ""
+
+    with serving(index, Handler) as url:
+        monkeypatch.setenv("UV_DEFAULT_INDEX", url)
+        yield Handler
 
 
 def _fails(make: Callable[[], object], kind: type[GpuenvError], prefix: Path) -> GpuenvError:

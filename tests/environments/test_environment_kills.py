@@ -7,13 +7,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psutil
 import pytest
-from little_index import Child, Index, Listener, PlanMaker, PythonRunner, beside
+from little_index import Child, Index, IndexHandler, Listener, PlanMaker, PythonRunner, beside, serving
 
 from gpuenv import environments
 from gpuenv.environments import layout
@@ -142,36 +140,31 @@ def test_killed_removal(child: Child, plan_for: PlanMaker, tmp_path: Path, pytho
     assert [path.name for path in (tmp_path / "all").iterdir() if "-old-" in path.name or "-new-" in path.name] == []
 
 
-class _Slow(SimpleHTTPRequestHandler):
+class _Slow(IndexHandler):
     """Serves the index, but a wheel only when `gate` is open."""
 
     gate = threading.Event()
     asked = threading.Event()
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802  (the name that is overridden)
         if self.path.endswith(".whl"):
             self.asked.set()
             self.gate.wait(60)
         super().do_GET()
 
-    def do_HEAD(self) -> None:
-        self.send_error(405)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the name that is overridden)
-        """Say nothing."""
-
 
 @pytest.fixture
 def slow(index: Index, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[_Slow]]:
     """The index over loopback HTTP, which holds wheels back until its gate is opened."""
-    handler = type("Handler", (_Slow,), {"gate": threading.Event(), "asked": threading.Event()})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(index.root)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://127.0.0.1:{server.server_port}")
-    yield handler
-    handler.gate.set()
-    server.shutdown()
-    server.server_close()
+
+    class Handler(_Slow):
+        gate = threading.Event()
+        asked = threading.Event()
+
+    with serving(index, Handler) as url:
+        monkeypatch.setenv("UV_DEFAULT_INDEX", url)
+        yield Handler
+        Handler.gate.set()
 
 
 def test_downloader_that_outlives_its_maker_is_ended(

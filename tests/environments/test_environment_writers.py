@@ -55,8 +55,6 @@ def test_second_writer_is_told_who_is_first(
     assert locking.LOCK_WAIT_SECONDS <= time.monotonic() - begun < locking.LOCK_WAIT_SECONDS + 5
     assert re.match(rf"process {process.pid} has been changing it for \d+ s", caught.value.reasons[0])
     assert str(process.pid) in caught.value.hints[0]
-    with pytest.raises(UnavailableError):
-        environments.remove(prefix)
     assert [one.name for one in environments.list_packages(prefix)] == ["beta"]
     Child.kill(process)
     environments.replace(plan_for("alpha"), prefix, report=Listener())
@@ -87,6 +85,18 @@ def test_two_creations_at_once_make_one_environment(
     assert all(one.startswith(("made", "RequestError there is", "UnavailableError another gpuenv")) for one in said)
     assert python_says(prefix, "import alpha; print(alpha.VERSION)") == "2.0"
     assert beside(prefix) == set()
+
+
+def test_plan_made_from_an_older_state_is_refused(plan_for: PlanMaker, tmp_path: Path) -> None:
+    """A change that somebody else made while the plan was being made is not undone by it."""
+    prefix = tmp_path / "env"
+    seen = environments.create(plan_for("beta"), prefix, report=Listener())
+    now = environments.replace(plan_for("alpha"), prefix, report=Listener(), seen=seen)
+    with pytest.raises(UnavailableError, match="was changed") as caught:
+        environments.replace(plan_for("beta"), prefix, report=Listener(), seen=seen)
+    assert "again" in caught.value.hints[0]
+    assert environments.load(prefix) == now
+    environments.replace(plan_for("beta"), prefix, report=Listener(), seen=now)
 
 
 def test_threads_exclude_each_other_too(tmp_path: Path) -> None:
@@ -124,9 +134,9 @@ def test_holder_that_cannot_be_read_or_is_elsewhere(tmp_path: Path, text: str | 
         note.unlink()
         if text:
             note.write_text(text)
-        with pytest.raises(UnavailableError, match="another gpuenv") as caught:
-            with locking.holding(prefix, "changing", wait_seconds=0):
-                pass
+        again = locking.holding(prefix, "changing", wait_seconds=0)
+        with pytest.raises(UnavailableError, match="another gpuenv") as caught, again:
+            pass
         assert caught.value.hints
         assert ("on `elsewhere`" in "".join(caught.value.reasons)) is bool(text and len(text) > 1)
 

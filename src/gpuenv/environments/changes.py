@@ -20,7 +20,7 @@ from gpuenv.environments.own_files import carry_over
 from gpuenv.environments.space import check_space
 from gpuenv.environments.state import Environment, read_state
 from gpuenv.environments.switch import put_in_place, take_away
-from gpuenv.errors import RequestError
+from gpuenv.errors import RequestError, UnavailableError
 from gpuenv.model import Plan, Reporter
 
 __all__ = ["create", "remove", "replace"]
@@ -45,11 +45,14 @@ def create(plan: Plan, prefix: Path, *, report: Reporter, force: bool = False) -
         return Environment(prefix=prefix, state=read_state(prefix))
 
 
-def replace(plan: Plan, prefix: Path, *, report: Reporter, drop_foreign: bool = False) -> Environment:
+def replace(
+    plan: Plan, prefix: Path, *, report: Reporter, drop_foreign: bool = False, seen: Environment | None = None
+) -> Environment:
     """Make the environment at `prefix` that of the new `plan`; until it is complete, the old one stays in use.
 
     Files of the user's own come along. Distributions that the user added with another tool must be in the new plan
-    (`foreign_packages` gives them), or RequestError names them; `drop_foreign` leaves them out. Else as `create`.
+    (`foreign_packages` gives them), or RequestError names them; `drop_foreign` leaves them out. `seen` is the
+    environment that the plan was made from; UnavailableError when it was changed since. Else as `create`.
     """
     prefix = real_prefix(prefix)
     check_plan(plan)
@@ -57,6 +60,12 @@ def replace(plan: Plan, prefix: Path, *, report: Reporter, drop_foreign: bool = 
         read_state(prefix)
     with _changing(prefix, "changing"):
         old = Environment(prefix=prefix, state=read_state(prefix))
+        if seen and seen.state.changed != old.state.changed:
+            raise UnavailableError(
+                f"`{prefix}` was changed by another command meanwhile",
+                reasons=(f"last at {old.state.changed:%Y-%m-%d %H:%M:%S} UTC",),
+                hints=("look at it with `gpuenv list`, and try again",),
+            )
         check_foreign(old, plan, drop=drop_foreign, report=report)
         new = layout.beside(prefix, "new")
         check_space(plan, prefix.parent, report=report)

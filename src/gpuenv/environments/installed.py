@@ -10,7 +10,7 @@ from pathlib import Path
 from gpuenv.environments import layout
 from gpuenv.environments.pylock import LockedPackage, read_lock
 from gpuenv.environments.state import load
-from gpuenv.model import GpuSupport, Noun, Plan, PlannedPackage, Verdict
+from gpuenv.model import InstalledPackage, Plan, PlannedPackage, Verdict
 
 __all__ = ["Distribution", "InstalledPackage", "list_packages", "read_distributions"]
 
@@ -22,28 +22,6 @@ class Distribution:
     name: str
     key: str
     version: str
-    url: str | None = None
-    editable: bool = False
-
-
-class InstalledPackage(Noun, frozen=True, kw_only=True):
-    """One installed distribution, and what the plan says of it.
-
-    `package` is the package of the plan that brought it (`pytorch` for `torch`), with its build, GPU support and
-    verdict; they are None for what no GPU package stands for. `source` is `catalog` and the like for those, `lock` for
-    what the lock brought along, `added` for what was installed by hand. `planned` is the locked version where it is
-    another.
-    """
-
-    name: str
-    version: str
-    package: str | None = None
-    build: str | None = None
-    source: str
-    gpu: bool = False
-    gpu_support: GpuSupport | None = None
-    verdict: Verdict | None = None
-    planned: str | None = None
     url: str | None = None
     editable: bool = False
 

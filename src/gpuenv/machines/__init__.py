@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from gpuenv.model import Machine
 
-__all__ = ["probe_here"]
+__all__ = ["probe_here", "record_here"]
 
 
 def probe_here() -> Machine:
@@ -16,3 +18,18 @@ def probe_here() -> Machine:
     from gpuenv.machines.written import apply_overrides
 
     return apply_overrides(probe(LocalHost()), os.environ)
+
+
+def record_here(path: Path) -> Machine:
+    """The same, with every question and answer of the probe written to `path`; UnavailableError when it cannot be."""
+    import os
+
+    from gpuenv.machines.local import LocalHost
+    from gpuenv.machines.probe import probe
+    from gpuenv.machines.recording import RecordingHost, save_recording
+    from gpuenv.machines.written import apply_overrides
+
+    host = RecordingHost(LocalHost())
+    machine = probe(host)
+    save_recording(path, host)
+    return apply_overrides(machine, os.environ)

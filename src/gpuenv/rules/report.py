@@ -3,29 +3,11 @@
 from __future__ import annotations
 
 from gpuenv.facts.toolkits import load_toolkits
-from gpuenv.model import JSON_VERSION, Finding, Jit, Machine, Needs, Noun, Verdict
+from gpuenv.model import CudaLineReport, Jit, Machine, MachineReport, Needs, Verdict
 from gpuenv.rules.table import check
 from gpuenv.versions import CudaVersion
 
-__all__ = ["CudaLineReport", "MachineReport", "report_machine"]
-
-
-class CudaLineReport(Noun, frozen=True, kw_only=True):
-    """Whether packages of one CUDA version run on a machine, and what decided it."""
-
-    cuda: CudaVersion
-    verdict: Verdict
-    findings: tuple[Finding, ...] = ()
-
-
-class MachineReport(Noun, frozen=True, kw_only=True):
-    """A machine, what the rules say of it, and of packages of each CUDA version on it."""
-
-    version: int = JSON_VERSION
-    machine: Machine
-    verdict: Verdict
-    findings: tuple[Finding, ...]
-    cuda_lines: tuple[CudaLineReport, ...]
+__all__ = ["report_machine"]
 
 
 def report_machine(machine: Machine) -> MachineReport:

@@ -1,0 +1,110 @@
+"""`gpuenv install`, `update` and `remove`: change what an environment holds, all or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import gpuenv
+from gpuenv.cli.options import (
+    as_json,
+    chosen_machine,
+    chosen_prefix,
+    environment_options,
+    machine_option,
+    verbose_option,
+)
+from gpuenv.cli.plan_text import show_done
+from gpuenv.cli.progress import Progress
+from gpuenv.cli.text import page, plain_table
+from gpuenv.model import LockedWheel, Plan, to_json
+
+if TYPE_CHECKING:
+    from gpuenv.environments.verbs import Change
+
+__all__ = ["install_command", "remove_command", "update_command"]
+
+
+def _change_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    drop = click.option(
+        "--drop-added", "drop_added", is_flag=True, help="Lose what was installed there with another tool."
+    )
+    return environment_options(machine_option(drop(verbose_option(as_json(function)))))
+
+
+@click.command("install", short_help="Add packages to an environment.")
+@click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
+@_change_options
+def install_command(specs: tuple[str, ...], **options: Any) -> int:
+    """Add SPEC... to the environment -n NAME, -p PATH or the active one; what is there stays where it can."""
+    return _carry_out(gpuenv.install, specs, **options)
+
+
+@click.command("update", short_help="Bring an environment to the newest that fits.")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@_change_options
+def update_command(names: tuple[str, ...], **options: Any) -> int:
+    """Bring the environment -n NAME, -p PATH or the active one to the newest that fits, or only the packages named."""
+    return _carry_out(gpuenv.update, names, **options)
+
+
+@click.command("remove", short_help="Take packages out of an environment.")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@_change_options
+def remove_command(names: tuple[str, ...], **options: Any) -> int:
+    """Take packages out of the environment -n NAME, -p PATH or the active one, with what only they needed."""
+    return _carry_out(gpuenv.uninstall, names, **options)
+
+
+def _carry_out(
+    verb: Callable[..., Change],
+    words: tuple[str, ...],
+    *,
+    name: str | None,
+    prefix: Path | None,
+    machine: str | None,
+    drop_added: bool,
+    verbose: bool,
+    as_json: bool,
+) -> int:
+    place = chosen_prefix(name, prefix)
+    with Progress() as progress:
+        change = verb(words, place, machine=chosen_machine(machine), report=progress, drop_foreign=drop_added)
+    plan = change.environment.plan
+    if as_json:
+        click.echo(to_json(plan))
+        return 0
+    show_done(plan, explained=False, verbose=verbose)
+    if change.before:
+        _show_difference(change.before, plan)
+    return 0
+
+
+def _show_difference(before: Plan, after: Plan) -> None:
+    """What came, went and changed, as `uv` marks it."""
+    old = {wheel.name: wheel for wheel in before.wheels}
+    new = {wheel.name: wheel for wheel in after.wheels}
+    table = plain_table("", "", "")
+    changed = 0
+    for name in sorted(old.keys() | new.keys()):
+        was, now = old.get(name), new.get(name)
+        if was and now and was.version == now.version:
+            continue
+        changed += 1
+        table.add_row(_mark(was, now), name, _versions(was, now))
+    with page() as out:
+        if changed:
+            out.print(table)
+        else:
+            out.print("All of it was there already.")
+
+
+def _mark(was: LockedWheel | None, now: LockedWheel | None) -> str:
+    return "+" if was is None else "-" if now is None else "~"
+
+
+def _versions(was: LockedWheel | None, now: LockedWheel | None) -> str:
+    return " -> ".join(wheel.version for wheel in (was, now) if wheel)

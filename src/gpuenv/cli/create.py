@@ -1,0 +1,65 @@
+"""`gpuenv create`: plan, and make the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+import gpuenv
+from gpuenv.cli.options import (
+    as_json,
+    chosen_machine,
+    chosen_prefix,
+    environment_options,
+    machine_option,
+    python_option,
+    verbose_option,
+)
+from gpuenv.cli.plan_text import show_done
+from gpuenv.cli.progress import Progress
+from gpuenv.model import Request, to_json
+
+__all__ = ["create_command"]
+
+
+@click.command("create", short_help="Make an environment that fits this machine.")
+@click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
+@environment_options
+@machine_option
+@python_option
+@click.option("--force", is_flag=True, help="Put it in the place of an environment that is there.")
+@verbose_option
+@as_json
+def create_command(
+    specs: tuple[str, ...],
+    name: str | None,
+    prefix: Path | None,
+    machine: str | None,
+    python: str | None,
+    force: bool,
+    verbose: bool,
+    as_json: bool,
+) -> int:
+    """Make the environment -n NAME or -p PATH with SPEC... in builds that run on this machine (or --machine).
+
+    All or nothing: when it is stopped half-way, nothing is left.
+    """
+    place = chosen_prefix(name, prefix)
+    with Progress() as progress:
+        change = gpuenv.create_environment(
+            Request(specs=specs, python=python),
+            place,
+            machine=chosen_machine(machine),
+            report=progress,
+            force=force,
+        )
+    plan = change.environment.plan
+    if as_json:
+        click.echo(to_json(plan))
+        return 0
+    show_done(plan, explained=True, verbose=verbose)
+    option = f"-n {name}" if name else f"-p {place}"
+    click.echo(f"The environment is at {place}.")
+    click.echo(f"Use it: `gpuenv run {option} python`, or `gpuenv shell {option}`.")
+    return 0
