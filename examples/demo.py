@@ -26,9 +26,9 @@ def main() -> None:
     features = generator.random((10_000, 4))
     target = features @ np.array([1.0, 2.0, 3.0, 4.0])
     device = "cuda" if xgboost.build_info()["USE_CUDA"] else "cpu"
-    model = xgboost.XGBRegressor(n_estimators=50, device=device)
-    model.fit(features, target)
-    error = float(np.abs(model.predict(features) - target).mean())
+    data = xgboost.DMatrix(features, label=target)
+    model = xgboost.train({"device": device}, data, num_boost_round=50)
+    error = float(np.abs(model.predict(data) - target).mean())
     print(f"xgboost {xgboost.__version__}: mean error {error:.3f} on {device}")
 
 

@@ -132,7 +132,7 @@ def _record(path: str, text: str) -> str:
 class IndexHandler(SimpleHTTPRequestHandler):
     """Serves an index over HTTP. It answers no HEAD, so that uv does not ask for parts of a wheel."""
 
-    def do_HEAD(self) -> None:  # noqa: N802  (the name that is overridden)
+    def do_HEAD(self) -> None:
         """Refuse."""
         self.send_error(405)
 

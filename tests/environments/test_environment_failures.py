@@ -159,6 +159,17 @@ def test_read_only_parent(plan_for: PlanMaker, tmp_path: Path) -> None:
     assert "-p PATH" in caught.value.hints[0]
 
 
+def test_read_only_file_system(small_disk: Callable[[int], Path], plan_for: PlanMaker) -> None:
+    """A file system that is mounted for reading is said not to be writable, and what is there can be used."""
+    disk = small_disk(2000)
+    environments.create(plan_for("beta"), disk / "env", report=Listener())
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    with pytest.raises(UnavailableError, match="not writable") as caught:
+        environments.replace(plan_for("alpha"), disk / "env", report=Listener())
+    assert "-p PATH" in caught.value.hints[0]
+    assert [one.name for one in environments.list_packages(disk / "env")] == ["beta"]
+
+
 def test_words_for_refusals(tmp_path: Path) -> None:
     """A full disk, a closed parent and a mount point are each said to be what they are."""
     for code, words in {

@@ -130,6 +130,28 @@ def test_source_that_the_plan_does_not_name_is_refused(index: Index, plan_for: P
     assert not (tmp_path / "env").exists()
 
 
+def test_wheel_and_directory_by_their_paths(
+    index: Index, plan_for: PlanMaker, tmp_path: Path, python_says: PythonRunner
+) -> None:
+    """A lock may name a wheel or a directory by its path; neither is foreign, and the directory counts as source."""
+    index.backend("1.0")
+    wheel = index.wheel("gamma", "3.0")
+    project = tmp_path / "fromsource"
+    project.mkdir()
+    (project / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["toybackend"]\nbuild-backend = "toybackend"\n'
+        '[project]\nname = "fromsource"\nversion = "1.0"\n'
+    )
+    plan = plan_for(wheel.as_uri(), project.as_uri(), source_packages=("fromsource",))
+    prefix = tmp_path / "env"
+    environments.create(plan, prefix, report=Listener())
+    assert python_says(prefix, "import gamma, fromsource; print(gamma.VERSION, fromsource.BUILT_WITH)") == "3.0 1.0"
+    assert environments.foreign_packages(prefix) == ()
+    assert [one.source for one in environments.list_packages(prefix)] == ["lock", "lock"]
+    with pytest.raises(IntegrityError, match="source"):
+        environments.replace(structs.replace(plan, source_packages=()), prefix, report=Listener())
+
+
 def test_build_tools_come_as_wheels_too(index: Index, plan_for: PlanMaker, tmp_path: Path) -> None:
     """Building one project from source does not allow its build tools to be built from source."""
     index.sdist("toybackend", "1.0", backend="another")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -40,15 +41,21 @@ except GpuenvError as error:
 """
 
 
+def held(child: Child, prefix: Path, *, seconds: float = 60) -> subprocess.Popen[str]:
+    """A process that is changing the environment, for some seconds or until it is killed."""
+    process = child.start(HOLD, PREFIX=str(prefix), SECONDS=str(seconds))
+    assert process.stdout
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
 def test_second_writer_is_told_who_is_first(
     child: Child, plan_for: PlanMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It waits a moment, then fails with the process that holds the environment, and has changed nothing."""
     prefix = tmp_path / "env"
     environments.create(plan_for("beta"), prefix, report=Listener())
-    process = child.start(HOLD, PREFIX=str(prefix), SECONDS="60")
-    assert process.stdout
-    assert process.stdout.readline() == "held\n"
+    process = held(child, prefix)
     begun = time.monotonic()
     with pytest.raises(UnavailableError, match="another gpuenv is changing") as caught:
         environments.replace(plan_for("alpha"), prefix, report=Listener())
@@ -64,9 +71,7 @@ def test_second_writer_is_told_who_is_first(
 def test_short_work_of_another_is_waited_for(child: Child, plan_for: PlanMaker, tmp_path: Path) -> None:
     """When the first writer ends in time, the second one goes on."""
     prefix = tmp_path / "env"
-    process = child.start(HOLD, PREFIX=str(prefix), SECONDS="0.5")
-    assert process.stdout
-    assert process.stdout.readline() == "held\n"
+    process = held(child, prefix, seconds=0.5)
     environments.create(plan_for("beta"), prefix, report=Listener())
     process.communicate()
     assert environments.load(prefix).problem is None
@@ -146,9 +151,7 @@ def test_leftovers_of_others_wait_for_their_writer(child: Child, plan_for: PlanM
     busy = tmp_path / "busy"
     building = tmp_path / ".busy.gpuenv-new-00000000"
     building.mkdir()
-    process = child.start(HOLD, PREFIX=str(busy), SECONDS="60")
-    assert process.stdout
-    assert process.stdout.readline() == "held\n"
+    process = held(child, busy)
     environments.create(plan_for("beta"), tmp_path / "env", report=Listener())
     assert building.exists()
     Child.kill(process)
@@ -160,9 +163,7 @@ def test_readers_need_no_lock(child: Child, plan_for: PlanMaker, tmp_path: Path)
     """An environment that is being changed can be read and used meanwhile."""
     prefix = tmp_path / "env"
     environments.create(plan_for("beta"), prefix, report=Listener())
-    process = child.start(HOLD, PREFIX=str(prefix), SECONDS="60")
-    assert process.stdout
-    assert process.stdout.readline() == "held\n"
+    process = held(child, prefix)
     begun = time.monotonic()
     assert [one.name for one in environments.list_packages(prefix)] == ["beta"]
     assert environments.export(prefix, environments.ExportFormat.JSON)

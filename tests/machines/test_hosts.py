@@ -214,6 +214,13 @@ def test_closed_device_files_are_noted() -> None:
     assert any(note.startswith("this user may not open /dev/nvidia0,") for note in machine.notes)
 
 
+def test_musl_is_noted() -> None:
+    """Alpine has no glibc, and the note says what does not run there."""
+    machine = _machine("alpine")
+    assert machine.system.glibc is None
+    assert any("musl" in note for note in machine.notes)
+
+
 def test_windows() -> None:
     """NVML and nvcuda tell of the GPU, the registry of the other adapters and the processor."""
     machine = _machine("windows")

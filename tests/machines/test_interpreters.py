@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -22,10 +23,14 @@ def _program(path: Path, *, says: str = "") -> Path:
     return path
 
 
-def _answer(version: str, base: Path, **changes: object) -> str:
-    import json
-
-    values = {"version": version, "implementation": "CPython", "bits": 64, "free_threaded": False, "is_final": True}
+def _answer(base: Path, **changes: object) -> str:
+    values: dict[str, object] = {
+        "version": "3.9.4",
+        "implementation": "CPython",
+        "bits": 64,
+        "free_threaded": False,
+        "is_final": True,
+    }
     return json.dumps(values | {"has_venv": True, "base": str(base)} | changes)
 
 
@@ -38,7 +43,7 @@ def test_the_running_interpreter_comes_first(tmp_path: Path) -> None:
     """It is found without asking, by the path behind its venv."""
     first = find_interpreters(environ={}, home=tmp_path, roots=())[0]
     assert (first.minor, first.found_by) == (RUNNING, "running")
-    assert os.path.samefile(first.path, getattr(sys, "_base_executable", sys.executable))
+    assert Path(first.path).samefile(getattr(sys, "_base_executable", sys.executable))
 
 
 def test_pyenv_versions_are_told_by_their_directory(tmp_path: Path) -> None:
@@ -67,7 +72,7 @@ def test_shims_are_not_started(tmp_path: Path) -> None:
 
 
 def test_uv_and_conda_are_told_by_their_names(tmp_path: Path) -> None:
-    """uv names the directory, conda the file in `conda-meta`; free-threaded builds of both are left out."""
+    """The directory tells the version for uv, a file in `conda-meta` for conda; free-threaded builds do not count."""
     uv = tmp_path / ".local" / "share" / "uv" / "python"
     _program(uv / "cpython-3.7.9-linux-x86_64-gnu" / "bin" / "python3")
     _program(uv / "cpython-3.15.1+freethreaded-linux-x86_64-gnu" / "bin" / "python3")
@@ -100,7 +105,7 @@ def test_a_venv_on_path_leads_to_its_interpreter(tmp_path: Path) -> None:
 def test_an_unknown_program_is_asked_once(tmp_path: Path) -> None:
     """Two names of one file cost one run, and the answer's base is the path."""
     real = tmp_path / "bin" / "python3.9"
-    _program(real, says=_answer("3.9.4", real))
+    _program(real, says=_answer(real))
     (real.parent / "python3").symlink_to("python3.9")
     found = _find(tmp_path, PATH=f"{real.parent}{os.pathsep}{real.parent}")
     assert found["3.9"] == Interpreter(version="3.9.4", path=str(real), found_by="PATH", has_venv=True)
@@ -123,7 +128,7 @@ def test_an_unknown_program_is_asked_once(tmp_path: Path) -> None:
 def test_what_gpu_packages_have_no_builds_for_is_left_out(tmp_path: Path, changes: dict[str, object]) -> None:
     """Other implementations, 32 bit, free-threaded builds, prereleases, old versions, and odd answers."""
     program = tmp_path / "bin" / "python3"
-    _program(program, says=_answer("3.9.4", program, **changes))
+    _program(program, says=_answer(program, **changes))
     assert check_interpreter(program) is None
     assert "3.9" not in _find(tmp_path, PATH=str(program.parent))
 
@@ -131,7 +136,7 @@ def test_what_gpu_packages_have_no_builds_for_is_left_out(tmp_path: Path, change
 def test_a_python_without_venv_is_found_and_says_so(tmp_path: Path) -> None:
     """Debian packages `venv` apart; `uv venv` does without it."""
     program = tmp_path / "python3"
-    _program(program, says=_answer("3.9.4", program, has_venv=False))
+    _program(program, says=_answer(program, has_venv=False))
     found = check_interpreter(program)
     assert found is not None
     assert found.has_venv is False
@@ -140,7 +145,7 @@ def test_a_python_without_venv_is_found_and_says_so(tmp_path: Path) -> None:
 def test_the_best_patch_release_wins(tmp_path: Path) -> None:
     """Among two of one minor version the newer is taken, wherever it was found; numbers are compared, not text."""
     program = tmp_path / "bin" / "python3"
-    _program(program, says=_answer("3.9.9", program))
+    _program(program, says=_answer(program, version="3.9.9"))
     _program(tmp_path / ".pyenv" / "versions" / "3.9.18" / "bin" / "python3")
     assert _find(tmp_path, PATH=str(program.parent))["3.9"].version == "3.9.18"
 

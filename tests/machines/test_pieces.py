@@ -110,7 +110,15 @@ def test_capability_zero_is_none() -> None:
 @pytest.mark.parametrize(
     ("files", "memory", "cores"),
     [
-        ({"/proc/self/cgroup": "0::/\n", "/sys/fs/cgroup/memory.max": "max\n", "/sys/fs/cgroup/cpu.max": "max 100000\n"}, None, None),
+        (
+            {
+                "/proc/self/cgroup": "0::/\n",
+                "/sys/fs/cgroup/memory.max": "max\n",
+                "/sys/fs/cgroup/cpu.max": "max 100000\n",
+            },
+            None,
+            None,
+        ),
         (
             {
                 "/proc/self/cgroup": "0::/a/b\n",
@@ -134,7 +142,7 @@ def test_capability_zero_is_none() -> None:
         ),
         ({}, None, None),
     ],
-)  # fmt: skip
+)
 def test_limits_of_groups(files: dict[str, str], memory: tuple[int, str] | None, cores: tuple[int, str] | None) -> None:
     """The smallest limit on the way up counts, in both versions; `max`, -1 and absent files are no limit."""
     host = _host(*(("read_text", (path,), text) for path, text in files.items()))

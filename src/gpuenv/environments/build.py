@@ -93,11 +93,13 @@ def _install(plan: Plan, new: Path, *, report: Reporter) -> None:
     lock = layout.lock_text_path(new)
     write_whole(lock, plan.pylock)
     command: list[str | Path] = ["pip", "sync", "--preview-features", "pylock", "--python", new]
-    command += ["--allow-empty-requirements", "--require-hashes", "--only-binary", ":all:"]
+    command += ["--allow-empty-requirements", "--only-binary", ":all:"]
+    packages = read_lock(plan.pylock)
     # After `--only-binary :all:`, a package is built from source only where it is named here.
-    for package in read_lock(plan.pylock):
-        if package.only_source:
-            command += ["--no-binary", package.name]
+    command += [word for package in packages if package.only_source for word in ("--no-binary", package.name)]
+    # A directory or repository, which has no hash, is in the lock only if the plan names it as source.
+    if all(package.hashes for package in packages):
+        command.append("--require-hashes")
     if plan.build_constraints:
         constraints = layout.own_directory(new) / "build-constraints.txt"
         write_whole(constraints, "".join(f"{line}\n" for line in plan.build_constraints))

@@ -15,7 +15,8 @@ __all__ = ["LockedPackage", "read_lock"]
 class LockedPackage:
     """One package of the lock; `name` is normalized.
 
-    `hashes` are `sha256:...` of each file it may be installed from. `direct` is the requirement after the name for
+    `hashes` are `sha256:...` of each file it may be installed from; a directory or repository has none. `only_source`
+    says that installing it means building it. `direct` is the requirement after the name for
     what comes from an address and not from an index (`@ https://...`), `editable` a directory installed in place.
     """
 
@@ -47,7 +48,7 @@ def _package(entry: dict[str, Any]) -> LockedPackage:
         version=entry.get("version"),
         marker=entry.get("marker"),
         hashes=tuple(f"{kind}:{value}" for file in files for kind, value in sorted(file.get("hashes", {}).items())),
-        only_source=bool(sdist) and not wheels,
+        only_source=not wheels and not entry.get("archive"),
         direct=_direct(entry),
         editable=bool(entry.get("directory", {}).get("editable")),
     )

@@ -241,8 +241,10 @@ def main(question: str, pynvml_path: str, *libraries: str) -> None:
 
     if question == "nvml":
         ask_nvml(pynvml_path, list(libraries), say)
-    else:
+    elif question == "libcuda":
         ask_libcuda(list(libraries), say)
+    else:
+        raise ValueError(f"no such question: {question}")
     os._exit(0)
 
 

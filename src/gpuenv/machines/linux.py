@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
 from gpuenv.errors import FormatError
@@ -18,6 +20,7 @@ from gpuenv.versions import LibcVersion
 __all__ = ["look_around"]
 
 WSL1_NOTE = "WSL 1 gives no access to a GPU; `wsl --set-version DISTRIBUTION 2` turns it into WSL 2"
+MUSL_NOTE = "the C library is musl, on which packages built for glibc (manylinux wheels, conda packages) do not run"
 
 
 def look_around(host: Host) -> Surroundings:
@@ -42,8 +45,15 @@ def look_around(host: Host) -> Surroundings:
         bus_gpus=bus_gpus,
         bus_source=sources["system.jetson"] if system.jetson is not None else pci.SOURCE,
         sources=sources,
-        notes=(WSL1_NOTE,) if is_wsl1(facts.release) else (),
+        notes=tuple(_notes(host, facts, system)),
     )
+
+
+def _notes(host: Host, facts: PlatformFacts, system: System) -> Iterator[str]:
+    if is_wsl1(facts.release):
+        yield WSL1_NOTE
+    if system.glibc is None and host.exists(f"/lib/ld-musl-{system.arch}.so.1"):
+        yield MUSL_NOTE
 
 
 def _system(host: Host, facts: PlatformFacts, sources: dict[str, str]) -> System:

@@ -61,7 +61,8 @@ def look_around(host: Host) -> Surroundings:
 def driver_version_from_windows(text: str) -> DriverVersion | None:
     """NVIDIA's version in the number that Windows shows: the last five digits of 32.0.15.6094 are 560.94."""
     parts = text.strip().split(".")
-    if len(parts) != 4 or not all(part.isascii() and part.isdigit() for part in parts):
+    # Microsoft's own display drivers carry the version of Windows, 10.0.22621.1.
+    if len(parts) != 4 or len(parts[2]) > 2 or not all(part.isascii() and part.isdigit() for part in parts):
         return None
     digits = (parts[2] + parts[3].zfill(4))[-5:]
     return read_driver_version(f"{digits[:3]}.{digits[3:]}") if len(digits) == 5 else None

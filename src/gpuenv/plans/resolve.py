@@ -35,7 +35,8 @@ def resolve(
     """The text of the lock, and the layer that it holds: `layer` itself where uv can keep its pins.
 
     Where it cannot, uv is given the allowed versions of each GPU package in place of the pins, and what it chooses
-    among them is taken. What `keep` had locked stays where it can, except for `renew`. NoPlanError with uv's own words when there is no set at all.
+    among them is taken. What `keep` had locked stays where it can, except for `renew`. NoPlanError with uv's own
+    words when there is no set at all.
     """
     extras = [
         f"{canonicalize_name(_wheel(layer, spec.project.name))}[{','.join(spec.extras)}]"
