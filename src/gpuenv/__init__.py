@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         run_in,
         shell_in,
     )
-    from gpuenv.environments.verbs import create_environment, install, uninstall, update
+    from gpuenv.environments.verbs import Change, create_environment, install, uninstall, update
     from gpuenv.machines import probe_here, record_here
     from gpuenv.machines.interpreters import find_interpreters
     from gpuenv.machines.written import parse_machine
@@ -42,7 +42,7 @@ _HOMES = {
         *("ExportFormat", "export", "find_environments", "list_packages", "load", "remove", "resolve_prefix"),
         *("run_in", "shell_in"),
     ),
-    "gpuenv.environments.verbs": ("create_environment", "install", "uninstall", "update"),
+    "gpuenv.environments.verbs": ("Change", "create_environment", "install", "uninstall", "update"),
     "gpuenv.machines": ("probe_here", "record_here"),
     "gpuenv.machines.interpreters": ("find_interpreters",),
     "gpuenv.machines.written": ("parse_machine",),
@@ -55,6 +55,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "RULES",
+    "Change",
     "ExportFormat",
     "Machine",
     "Plan",

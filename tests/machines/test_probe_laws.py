@@ -169,6 +169,15 @@ def test_the_probe_never_raises_and_replays(data: st.DataObject) -> None:
 
 @settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
 @given(st.data())
+def test_sizes_and_counts_are_possible_or_unknown(data: st.DataObject) -> None:
+    """No memory and no number of cores is zero, negative or beyond 64 bits, whatever was answered."""
+    machine = probe(ArbitraryHost(data))
+    values = [machine.memory_bytes, machine.cpu.cores, *(gpu.memory_bytes for gpu in machine.gpus or ())]
+    assert all(value is None or 0 < value < 1 << 63 for value in values)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
+@given(st.data())
 def test_what_is_found_has_a_source(data: st.DataObject) -> None:
     """A driver version, a CUDA version and a list of GPUs never come from nowhere."""
     machine = probe(ArbitraryHost(data))

@@ -23,7 +23,7 @@ from gpuenv.cli.text import page, plain_table
 from gpuenv.model import LockedWheel, Plan, to_json
 
 if TYPE_CHECKING:
-    from gpuenv.environments.verbs import Change
+    from gpuenv import Change
 
 __all__ = ["install_command", "remove_command", "update_command"]
 

@@ -9,15 +9,22 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import time
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gpuenv.environments import layout
 from gpuenv.environments.locking import holding
 from gpuenv.environments.switch import repair
 from gpuenv.errors import UnavailableError
 
+if TYPE_CHECKING:
+    import psutil
+
 __all__ = ["delete_tree", "discard", "sweep", "sweep_neighbours"]
+
+_KILL_WAIT_SECONDS = 5.0
 
 
 def sweep(prefix: Path) -> None:
@@ -71,4 +78,17 @@ def _end_orphans(path: Path) -> None:
             for member in family:
                 with suppress(psutil.Error):
                     member.kill()
-            psutil.wait_procs(family, timeout=5)
+            _wait_for_the_end(family)
+
+
+def _wait_for_the_end(family: list[psutil.Process]) -> None:
+    """Until none of them can write any more; a zombie cannot, and stays one where nobody collects it."""
+    import psutil
+
+    until = time.monotonic() + _KILL_WAIT_SECONDS
+    while time.monotonic() < until:
+        with suppress(psutil.NoSuchProcess):
+            family = [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+            if not family:
+                return
+        time.sleep(0.01)

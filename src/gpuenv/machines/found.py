@@ -93,4 +93,4 @@ def read_driver_version(text: str | None) -> DriverVersion | None:
 
 def size(value: int | None) -> int | None:
     """A size in bytes that can be one; None for nothing, for zero and for nonsense."""
-    return value
+    return value if value and 0 < value < _SIZE_LIMIT else None

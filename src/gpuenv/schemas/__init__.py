@@ -1,0 +1,18 @@
+"""JSON Schema (2020-12) of every document that gpuenv prints or writes, one file per kind, made from the model.
+
+`python scripts/write_schemas.py` writes the files again; a test holds them to the model.
+"""
+
+from __future__ import annotations
+
+from gpuenv.model import EnvironmentList, Machine, MachineReport, PackageList, Plan
+
+__all__ = ["DOCUMENTS"]
+
+DOCUMENTS: dict[str, type] = {
+    "environments": EnvironmentList,
+    "machine": Machine,
+    "machine-report": MachineReport,
+    "packages": PackageList,
+    "plan": Plan,
+}
