@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from stub_driver import build_stubs
-
-Setter = Callable[..., None]
+from stub_driver import Setter, build_stubs
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,9 @@ from gpuenv.model import Machine, to_json
 
 STUBS = Path(__file__).with_name("stubs")
 VERSION = "550.54.15"
+
+Setter = Callable[..., None]
+"""Gives the stand-ins their settings, each without its `STUB_` in front."""
 
 _NVIDIA_PATHS = ("/proc/driver/nvidia", "/sys/module/n", "/sys/bus/pci", "/dev/nv", "/dev/dxg", "/usr/lib/wsl")
 

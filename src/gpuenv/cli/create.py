@@ -59,7 +59,9 @@ def create_command(
         click.echo(to_json(plan))
         return 0
     show_done(plan, explained=True, verbose=verbose)
-    option = f"-n {name}" if name else f"-p {place}"
-    click.echo(f"The environment is at {place}.")
-    click.echo(f"Use it: `gpuenv run {option} python`, or `gpuenv shell {option}`.")
+    where = str(prefix) if prefix else str(place)
+    option = f"-p {prefix}" if prefix else f"-n {name or place.name}"
+    click.echo(f"The environment is at {where}. Use it:")
+    click.echo(f"  gpuenv run {option} python")
+    click.echo(f"  gpuenv shell {option}")
     return 0

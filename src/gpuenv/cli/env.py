@@ -34,5 +34,5 @@ def env_remove(name: str | None, prefix: Path | None) -> int:
         raise click.UsageError("say which environment to remove: -n NAME or -p PATH")
     place = chosen_prefix(name, prefix)
     gpuenv.remove(place)
-    click.echo(f"removed {place}", err=True)
+    click.echo(f"removed {name or prefix}", err=True)
     return 0

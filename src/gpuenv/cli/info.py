@@ -80,7 +80,7 @@ def _facts(machine: Machine) -> list[tuple[str, str, str]]:
         ("system", ", ".join([system_in_words(machine), *filter(None, details)]), "system"),
         ("processor", ", ".join(filter(None, [cpu.model, cores])), "cpu.cores"),
         ("memory", f"{machine.memory_bytes / _GIB:.3g} GiB" if machine.memory_bytes else "not known", "memory_bytes"),
-        ("driver", driver_in_words(machine), "driver.version"),
+        ("driver", driver_in_words(machine).removeprefix("driver "), "driver.version"),
         ("GPUs", " + ".join(gpus) + gpu_memory, "gpus"),
     ]
 

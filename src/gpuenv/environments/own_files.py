@@ -101,7 +101,8 @@ def _recorded(prefix: Path) -> set[str]:
 
 
 def _name_of(row: str, prefix: Path, library: Path) -> str:
-    if not row.startswith("..") and not Path(row).is_absolute():
+    # A path within the library, told by its beginning since there are tens of thousands of them.
+    if not row.startswith(("..", "/")) and row[1:2] != ":":
         return _LIBRARY + row.partition("/")[0]
     path = Path(os.path.normpath(library / row))
     return path.relative_to(prefix).as_posix() if path.is_relative_to(prefix) else row

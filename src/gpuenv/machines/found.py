@@ -9,7 +9,16 @@ from gpuenv.errors import FormatError
 from gpuenv.model import Cpu, System, Vendor
 from gpuenv.versions import ComputeCapability, DriverVersion
 
-__all__ = ["FoundGpu", "KernelModule", "Surroundings", "normal_bus", "read_capability", "read_driver_version", "size"]
+__all__ = [
+    "FoundGpu",
+    "KernelModule",
+    "Surroundings",
+    "core_count",
+    "normal_bus",
+    "read_capability",
+    "read_driver_version",
+    "size",
+]
 
 _BUS = re.compile(r"(?:([0-9a-f]{1,8}):)?([0-9a-f]{1,2}):([0-9a-f]{1,2})\.?([0-7]?)", re.IGNORECASE | re.ASCII)
 _SIZE_LIMIT = 1 << 63
@@ -94,3 +103,8 @@ def read_driver_version(text: str | None) -> DriverVersion | None:
 def size(value: int | None) -> int | None:
     """A size in bytes that can be one; None for nothing, for zero and for nonsense."""
     return value if value and 0 < value < _SIZE_LIMIT else None
+
+
+def core_count(value: int | None) -> int | None:
+    """A number of processors that can be one; None for nothing and for nonsense."""
+    return value if value and 0 < value < 1 << 20 else None

@@ -11,7 +11,7 @@ from gpuenv.machines import pci
 from gpuenv.machines.architectures import normalise
 from gpuenv.machines.cgroups import cpu_limit, memory_limit
 from gpuenv.machines.containers import find_container, find_jetson, is_wsl, is_wsl1
-from gpuenv.machines.found import FoundGpu, Surroundings, size
+from gpuenv.machines.found import FoundGpu, Surroundings, core_count, size
 from gpuenv.machines.host import Host, PlatformFacts
 from gpuenv.machines.kernel_module import read_kernel_module
 from gpuenv.model import Cpu, OperatingSystem, System
@@ -102,13 +102,13 @@ def _cpu(host: Host, facts: PlatformFacts, sources: dict[str, str]) -> Cpu:
     pairs = [line.partition(":") for line in (host.read_text("/proc/cpuinfo") or "").splitlines()]
     values = {key.strip().lower(): value.strip() for key, _, value in reversed(pairs)}
     model = values.get("model name") or values.get("cpu") or None
-    limit = cpu_limit(host)
-    cpu = Cpu(model=model, cores=facts.cores)
+    limit, cores = cpu_limit(host), core_count(facts.cores)
+    cpu = Cpu(model=model, cores=cores)
     if model:
         sources["cpu.model"] = "/proc/cpuinfo"
-    if facts.cores:
+    if cores:
         sources["cpu.cores"] = "affinity"
-    if limit and limit[0] < (facts.cores or limit[0] + 1):
+    if limit and limit[0] < (cores or limit[0] + 1):
         sources["cpu.cores"] = limit[1]
         cpu = msgspec.structs.replace(cpu, cores=limit[0])
     return cpu

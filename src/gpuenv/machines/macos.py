@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from gpuenv.machines.architectures import normalise
-from gpuenv.machines.found import FoundGpu, KernelModule, Surroundings, size
+from gpuenv.machines.found import FoundGpu, KernelModule, Surroundings, core_count, size
 from gpuenv.machines.host import Host
 from gpuenv.model import Cpu, OperatingSystem, System, Vendor
 
@@ -28,14 +28,18 @@ def look_around(host: Host) -> Surroundings:
     is_arm = values.get("hw.optional.arm64") == "1" or normalise(facts.machine) == "aarch64"
     model = values.get("machdep.cpu.brand_string") or None
     memory = _whole(values.get("hw.memsize")) or size(facts.memory_bytes)
-    kept = {"cpu.model": (model, "sysctl"), "cpu.cores": (facts.cores, "platform"), "memory_bytes": (memory, "sysctl")}
+    kept = {
+        "cpu.model": (model, "sysctl"),
+        "cpu.cores": (core_count(facts.cores), "platform"),
+        "memory_bytes": (memory, "sysctl"),
+    }
     return Surroundings(
         system=System(
             os=OperatingSystem.MACOS,
             arch="aarch64" if is_arm else normalise(facts.machine),
             release=facts.release or None,
         ),
-        cpu=Cpu(model=model, cores=facts.cores),
+        cpu=Cpu(model=model, cores=core_count(facts.cores)),
         memory_bytes=memory,
         kernel=KernelModule(is_loaded=False),
         bus_gpus=_displays(host),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from gpuenv.machines.architectures import normalise
-from gpuenv.machines.found import FoundGpu, KernelModule, Surroundings, read_driver_version, size
+from gpuenv.machines.found import FoundGpu, KernelModule, Surroundings, core_count, read_driver_version, size
 from gpuenv.machines.host import Host
 from gpuenv.model import Cpu, OperatingSystem, System, Vendor
 from gpuenv.versions import DriverVersion
@@ -39,7 +39,7 @@ def look_around(host: Host) -> Surroundings:
     ]
     processors = host.read_registry(*PROCESSORS) or ()
     model = str(processors[0].get("ProcessorNameString", "")).strip() if processors else ""
-    kept = {"cpu.model": (model, REGISTRY), "cpu.cores": (facts.cores, "platform")}
+    kept = {"cpu.model": (model, REGISTRY), "cpu.cores": (core_count(facts.cores), "platform")}
     kept["memory_bytes"] = (size(facts.memory_bytes), "GlobalMemoryStatusEx")
     sources |= {field: source for field, (value, source) in kept.items() if value}
     return Surroundings(
@@ -48,7 +48,7 @@ def look_around(host: Host) -> Surroundings:
             arch=_arch(facts.machine, host.environ.get("PROCESSOR_IDENTIFIER", "")),
             release=facts.release or None,
         ),
-        cpu=Cpu(model=model or None, cores=facts.cores),
+        cpu=Cpu(model=model or None, cores=core_count(facts.cores)),
         memory_bytes=size(facts.memory_bytes),
         kernel=KernelModule(),
         bus_gpus=None if adapters is None else tuple(gpu for _, gpu in listed),

@@ -5,21 +5,29 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
 import msgspec
-from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from gpuenv.channels.catalog.projects import BuildRule, Project, find_project
 from gpuenv.channels.catalog.releases import PlatformWheels, Release, library_code, releases_of
-from gpuenv.channels.catalog.requires import CudaLine, conda_version, cuda_line, is_runtime, line_from_text, required
+from gpuenv.channels.catalog.requires import (
+    EXTRA,
+    CudaLine,
+    Required,
+    conda_version,
+    cuda_line,
+    is_runtime,
+    line_from_text,
+    required,
+)
 from gpuenv.facts.toolkits import load_toolkits
 from gpuenv.model import Evidence, Jit, LibraryCode, Needs
 from gpuenv.versions import ComputeCapability, LibcVersion
 
 __all__ = ["Build", "builds_of"]
 
-_EXTRA = re.compile(r"""extra == ["']([^"']+)["']""")
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _NVIDIA = ("nvidia-", "cuda-")
 _LAST_PYTHON = (3, 15)
@@ -74,6 +82,7 @@ def _wheels(release: Release, platform: str) -> PlatformWheels | None:
     return release.platforms.get(platform)
 
 
+@cache
 def _pythons(requires_python: str | None) -> tuple[str, ...] | None:
     if not requires_python:
         return None
@@ -122,7 +131,7 @@ def _build(
     )
 
 
-def _dependencies(project: Project, rule: BuildRule, requirements: list[Requirement]) -> Iterator[str]:
+def _dependencies(project: Project, rule: BuildRule, requirements: list[Required]) -> Iterator[str]:
     for requirement in requirements:
         target = find_project(requirement.name)
         if target is None or target.name == project.name or requirement.name in rule.without:
@@ -134,7 +143,7 @@ def _dependencies(project: Project, rule: BuildRule, requirements: list[Requirem
             yield _dependency(requirement)
 
 
-def _dependency(requirement: Requirement) -> str:
+def _dependency(requirement: Required) -> str:
     target = find_project(requirement.name)
     return f"{target.name if target else requirement.name} {conda_version(requirement.specifier)}"
 
@@ -142,19 +151,19 @@ def _dependency(requirement: Requirement) -> str:
 def _constraints(release: Release, platform: str, python: str) -> Iterator[str]:
     """What a set of libraries pins under its extras, for the libraries that the catalog knows."""
     known = tuple(text for text in release.requires if find_project(_NAME.match(text)[0]))  # type: ignore[index]
-    extras = tuple(sorted({extra for text in known for extra in _EXTRA.findall(text)}))
+    extras = tuple(sorted({extra for text in known for extra in EXTRA.findall(text)}))
     for requirement in required(msgspec.structs.replace(release, requires=known), platform, python, extras):
         yield _dependency(requirement)
 
 
-def _asked_for(rule: BuildRule, release: Release, requirements: list[Requirement]) -> tuple[str, ...]:
+def _asked_for(rule: BuildRule, release: Release, requirements: list[Required]) -> tuple[str, ...]:
     extras = f"[{','.join(rule.extras)}]" if rule.extras else ""
     if not rule.without:
         return (f"{rule.wheel}{extras}=={release.version}", *rule.requires)
     one_by_one = (
         f"{requirement.name}{requirement.specifier}"
         for requirement in requirements
-        if requirement.marker and "extra" in str(requirement.marker) and requirement.name not in rule.without
+        if "extra" in requirement.marker and requirement.name not in rule.without
     )
     return (f"{rule.wheel}=={release.version}", *one_by_one, *rule.requires)
 

@@ -8,19 +8,21 @@ from dataclasses import dataclass
 from functools import cache
 
 from packaging.markers import Marker
-from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from gpuenv.channels.catalog.releases import Release, releases_of
+from gpuenv.errors import FormatError
 from gpuenv.versions import CudaVersion
 
-__all__ = ["CudaLine", "conda_version", "cuda_line", "is_runtime", "line_from_text", "required"]
+__all__ = ["EXTRA", "CudaLine", "Required", "conda_version", "cuda_line", "is_runtime", "line_from_text", "required"]
 
 _SYSTEMS = {
     "linux": ("Linux", "linux", "posix"),
     "windows": ("Windows", "win32", "nt"),
     "macos": ("Darwin", "darwin", "posix"),
 }
+_REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)\s*(?:\[(?P<extras>[^\]]*)\])?\s*\(?(?P<rest>[^()]*)\)?")
+EXTRA = re.compile(r"""extra == ["']([^"']+)["']""")
 _OF_RUNTIME = re.compile(r"nvidia-cuda-runtime(?:-cu(?P<major>\d+))?|cuda-toolkit")
 _OF_MAJOR = re.compile(r"nvidia-[a-z-]+-cu(?P<major>\d{2})|cupy-cuda(?P<cupy>\d{2})x|jax-cuda(?P<jax>\d{2})-plugin")
 
@@ -65,15 +67,32 @@ def line_from_text(text: str) -> CudaLine:
     return CudaLine(oldest=CudaVersion(f"{text}.0"), newest=newest_minor(int(text)))
 
 
-@cache
-def _parse(text: str) -> Requirement:
-    return Requirement(text)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Required:
+    """One requirement of a release. Thousands are looked at for a plan, so only what is needed is parsed."""
+
+    name: str
+    extras: tuple[str, ...]
+    specifier: SpecifierSet
+    marker: str
 
 
 @cache
-def _holds(marker: str, platform: str, python: str, extras: tuple[str, ...]) -> bool:
+def _parse(text: str) -> Required:
+    wanted, _, marker = text.partition(";")
+    found = _REQUIREMENT.fullmatch(wanted.strip())
+    if found is None:
+        raise FormatError(f"`{text}` in the catalog is not a requirement")
+    extras = tuple(extra.strip() for extra in (found["extras"] or "").split(",") if extra.strip())
+    return Required(name=found["name"], extras=extras, specifier=SpecifierSet(found["rest"]), marker=marker.strip())
+
+
+@cache
+def _holds(marker: str, platform: str, python: str, extras: frozenset[str]) -> bool:
+    parsed = Marker(marker)
     environment = _environment(platform, python)
-    return any(Marker(marker).evaluate({**environment, "extra": extra}) for extra in ("", *extras))
+    named = extras.intersection(EXTRA.findall(marker))
+    return any(parsed.evaluate({**environment, "extra": extra}) for extra in named or ("",))
 
 
 @cache
@@ -92,14 +111,15 @@ def _environment(platform: str, python: str) -> dict[str, str]:
     }
 
 
-def required(release: Release, platform: str, python: str, extras: Iterable[str] = ()) -> Iterator[Requirement]:
+def required(release: Release, platform: str, python: str, extras: Iterable[str] = ()) -> Iterator[Required]:
     """The requirements of a release that hold on `platform` and `python` with `extras`.
 
     Extras of an exactly pinned requirement (`jax-cuda12-plugin[with-cuda]==0.10.2`) are followed into it.
     """
+    wanted = frozenset(extras)
     for text in release.requires:
         requirement = _parse(text)
-        if requirement.marker and not _holds(str(requirement.marker), platform, python, tuple(extras)):
+        if requirement.marker and not _holds(requirement.marker, platform, python, wanted):
             continue
         yield requirement
         if requirement.extras and requirement.name != "cuda-toolkit":
@@ -108,7 +128,7 @@ def required(release: Release, platform: str, python: str, extras: Iterable[str]
                 yield from required(pinned[0], platform, python, requirement.extras)
 
 
-def cuda_line(requirements: Iterable[Requirement]) -> CudaLine | None:
+def cuda_line(requirements: Iterable[Required]) -> CudaLine | None:
     """The CUDA line that requirements on NVIDIA's libraries amount to; None where they name none."""
     majors: list[int] = []
     for requirement in requirements:
