@@ -21,6 +21,15 @@ VARIABLES: dict[str, str] = {
     "NO_COLOR": "Any value turns colour off.",
     "UV_DEFAULT_INDEX": "Python index that `uv` uses in place of its own default.",
     "UV_INDEX": "Further Python indexes for `uv`.",
+    "UV_CACHE_DIR": "Where `uv` keeps what it downloaded.",
+    "UV_LINK_MODE": "How `uv` puts files from its cache into an environment (hard links where it can).",
+    "VIRTUAL_ENV": "The active environment, which verbs mean when no other is named.",
+    "SHELL": "The shell that `gpuenv shell` opens (on Windows COMSPEC).",
+    "COMSPEC": "The shell that `gpuenv shell` opens on Windows.",
+    "ZDOTDIR": "Where zsh's own files are, kept in a shell of gpuenv.",
+    "GPUENV_SHELL_PREFIX": "Set by `gpuenv shell`: the environment of this shell.",
+    "GPUENV_SHELL_DEPTH": "Set by `gpuenv shell`: how many such shells are around this one.",
+    "GPUENV_SHELL_ZDOTDIR": "Set by `gpuenv shell` while zsh starts.",
 }
 
 PROBE_TIMEOUT_SECONDS = 8.0

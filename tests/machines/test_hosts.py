@@ -87,6 +87,13 @@ def test_wsl2_with_a_linux_driver_in_the_way() -> None:
     assert any("/usr/lib/x86_64-linux-gnu/libcuda.so.510.108.03" in note for note in machine.notes)
 
 
+def test_wsl2_whose_driver_hangs() -> None:
+    """No module shows in WSL, so a library that hangs leaves the state unknown, not `installed`."""
+    machine = _machine("wsl2-hang")
+    assert machine.driver.state is DriverState.UNKNOWN
+    assert (machine.driver.error or "").startswith("NVML: no answer within")
+
+
 def test_wsl1_has_no_gpu() -> None:
     """WSL 1 can have none, and the note tells how to change that."""
     machine = _machine("wsl1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -243,6 +244,18 @@ def test_the_local_host_never_raises(tmp_path: Path) -> None:
     assert host.may_open("a\0b") is None
     assert host.run((str(tmp_path / "program"),)) is None
     assert host.run(("no-such-program-anywhere",)) is None
+
+
+def test_what_a_user_may_open(tmp_path: Path) -> None:
+    """A file that may be read and written, one that may not, and none at all."""
+    if os.geteuid() == 0:
+        pytest.skip("root may open everything")
+    (tmp_path / "file").write_text("")
+    host = LocalHost()
+    assert host.may_open(str(tmp_path / "file")) is True
+    (tmp_path / "file").chmod(0o400)
+    assert host.may_open(str(tmp_path / "file")) is False
+    assert host.may_open(str(tmp_path / "none")) is None
 
 
 def test_programs_speak_english_and_see_all_gpus(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,6 +106,16 @@ def test_the_whole_environment_is_not_read(monkeypatch: pytest.MonkeyPatch, tmp_
     assert "/opt/cuda" in text
 
 
+def test_the_file_names_no_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A variable with the user's name in it is kept, with another name in its place."""
+    monkeypatch.setenv("USER", "jdoe")
+    monkeypatch.setenv("CUDA_HOME", "/scratch/jdoe/cuda")
+    _save(tmp_path / "host.json")
+    text = (tmp_path / "host.json").read_text()
+    assert "jdoe" not in text
+    assert "/scratch/user/cuda" in text
+
+
 def test_a_question_that_was_not_asked_is_answered_not_there() -> None:
     """An empty recording is a computer of which nothing is known."""
     host = RecordedHost(read_recording(b'{"recording": 1}'))

@@ -83,6 +83,12 @@ def test_mig_mode_without_a_device_is_not_usable(stub_driver: Setter) -> None:
     assert machine.driver.error == "libcuda: CUDA_ERROR_NO_DEVICE (100)"
 
 
+def test_beside_mig_devices_cuda_need_not_list_a_gpu(stub_driver: Setter) -> None:
+    """With MIG on, CUDA shows one MIG device at a time, so what it leaves out is not unusable for that."""
+    stub_driver(GPUS=f"{A100}1g.5gb;{H100}", CUDA_OPENS="1")
+    assert [gpu.usable for gpu in probe_and_replay(BareHost()).nvidia_gpus] == [True, True]
+
+
 def test_mig_that_is_off_is_no_mig(stub_driver: Setter) -> None:
     """A board that knows MIG but has it off is an ordinary GPU."""
     stub_driver(GPUS=f"{A100}off")

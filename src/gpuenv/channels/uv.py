@@ -26,7 +26,8 @@ _READ_ONLY = re.compile(r"Read-only file system|Permission denied|os error (13|3
 _OFFLINE = re.compile(r"[Nn]etwork connectivity is disabled|the network was disabled|--offline")
 _NETWORK = re.compile(
     r"error sending request|dns error|Failed to fetch|connection (refused|reset|closed)|timed out|"
-    r"Could not connect|tls|UnknownIssuer|401 Unauthorized|403 Forbidden|HTTP status",
+    r"error decoding response body|error reading a body|Could not connect|tls|"
+    r"UnknownIssuer|401 Unauthorized|403 Forbidden|HTTP status",
     re.IGNORECASE,
 )
 _NO_SOLUTION = re.compile(

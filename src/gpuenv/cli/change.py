@@ -30,7 +30,7 @@ __all__ = ["install_command", "remove_command", "update_command"]
 
 def _change_options(function: Callable[..., Any]) -> Callable[..., Any]:
     drop = click.option(
-        "--drop-added", "drop_added", is_flag=True, help="Lose what was installed there with another tool."
+        "--drop-foreign", "drop_foreign", is_flag=True, help="Lose what was installed there with another tool."
     )
     return environment_options(machine_option(drop(verbose_option(as_json(function)))))
 
@@ -66,13 +66,13 @@ def _carry_out(
     name: str | None,
     prefix: Path | None,
     machine: str | None,
-    drop_added: bool,
+    drop_foreign: bool,
     verbose: bool,
     as_json: bool,
 ) -> int:
     place = chosen_prefix(name, prefix)
     with Progress() as progress:
-        change = verb(words, place, machine=chosen_machine(machine), report=progress, drop_foreign=drop_added)
+        change = verb(words, place, machine=chosen_machine(machine), report=progress, drop_foreign=drop_foreign)
     plan = change.environment.plan
     if as_json:
         click.echo(to_json(plan))

@@ -77,6 +77,7 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code; nothing but our own bugs shows a traceback."""
     words = sys.argv[1:] if arguments is None else arguments
+    _end_in_order()
     try:
         outcome = cli.main(args=words, prog_name="gpuenv", standalone_mode=False)
         return outcome if isinstance(outcome, int) else 0
@@ -104,6 +105,18 @@ def main(arguments: list[str] | None = None) -> int:
         traceback.print_exc()
         click.echo(f"\nThis is a defect of gpuenv {__version__}. Please report it with the lines above.", err=True)
         return EXIT_BUG
+
+
+def _end_in_order() -> None:
+    """Let a request to end (SIGTERM) clean up as Ctrl-C does."""
+    import signal
+    import threading
+
+    def stop(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, stop)
 
 
 def _leave_quietly() -> None:

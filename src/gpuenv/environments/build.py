@@ -11,9 +11,9 @@ from pathlib import Path
 
 from gpuenv import __version__
 from gpuenv.channels import uv
+from gpuenv.channels.pylock import read_lock
 from gpuenv.environments import layout
 from gpuenv.environments.own_files import note_made_files
-from gpuenv.environments.pylock import read_lock
 from gpuenv.environments.state import EnvironmentState, write_state
 from gpuenv.environments.switch import write_whole
 from gpuenv.environments.variables import startup_lines, variables_of

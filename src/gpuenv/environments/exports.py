@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 
+from gpuenv.channels.pylock import LockedPackage, read_lock
 from gpuenv.environments.foreign import hand_added
-from gpuenv.environments.pylock import LockedPackage, read_lock
 from gpuenv.environments.state import Environment, load
 from gpuenv.environments.variables import variables_of
 from gpuenv.model import to_json

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gpuenv.channels.pylock import read_lock
 from gpuenv.environments.installed import Distribution, read_distributions
-from gpuenv.environments.pylock import read_lock
 from gpuenv.environments.state import Environment, load
 from gpuenv.errors import RequestError
 from gpuenv.model import Plan, Reporter

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from gpuenv.channels.pylock import LockedPackage, read_lock
 from gpuenv.environments import layout
-from gpuenv.environments.pylock import LockedPackage, read_lock
 from gpuenv.environments.state import load
 from gpuenv.model import InstalledPackage, Plan, PlannedPackage, Verdict
 

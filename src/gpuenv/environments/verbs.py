@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 from packaging.utils import canonicalize_name
 
+from gpuenv.channels.pylock import read_lock
 from gpuenv.environments.changes import create, replace
 from gpuenv.environments.foreign import foreign_packages
-from gpuenv.environments.pylock import read_lock
 from gpuenv.environments.state import Environment, load
 from gpuenv.errors import NoPlanError, RequestError
 from gpuenv.machines.interpreters import Interpreter, find_interpreters
@@ -108,14 +108,14 @@ def _change(
     own = Interpreter(version=old.plan.python, path=old.plan.interpreter or "", found_by="environment")
     asks_python = any(spec_name(spec) == "python" for spec in specs)
     interpreters = find_interpreters() if asks_python or not old.plan.interpreter else (own,)
+    plan = None
     if keep is not None:
         try:
             plan = make_plan(request, machine, interpreters=interpreters, report=report, keep=keep, renew=renew)
-            return Change(environment=replace(plan, old.prefix, report=report, drop_foreign=drop_foreign), before=keep)
         except NoPlanError:
             report.detail("what is installed cannot stay as it is")
-    plan = make_plan(request, machine, interpreters=interpreters, report=report)
-    environment = replace(plan, old.prefix, report=report, drop_foreign=drop_foreign)
+    plan = plan or make_plan(request, machine, interpreters=interpreters, report=report)
+    environment = replace(plan, old.prefix, report=report, drop_foreign=drop_foreign, seen=old)
     return Change(environment=environment, before=old.plan)
 
 

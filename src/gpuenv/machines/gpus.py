@@ -129,9 +129,8 @@ def _enrich(row: _Row, listing: list[_Row], others: Iterable[tuple[str, tuple[Fo
             twin = candidates[0]
         if twin is None:
             continue
-        # In MIG mode what CUDA opens is one MIG device, whose memory and UUID are not the board's.
-        own = {} if row.gpu.mig else {"memory_bytes": twin.memory_bytes, "uuid": twin.uuid}
-        values = own | {"name": twin.name, "capability": twin.capability, "device_id": twin.device_id, "bus": twin.bus}
+        fields = ("name", "capability", "device_id", "bus", "memory_bytes", "uuid")
+        values = {field: getattr(twin, field) for field in fields}
         filled = {field: value for field, value in values.items() if value is not None and getattr(gpu, field) is None}
         gpu = replace(gpu, **filled)  # type: ignore[arg-type]  # the fields keep their own types
         sources += [(field, source) for field in filled]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from packaging.version import Version
@@ -12,7 +13,9 @@ from gpuenv.plans.candidates import Candidate, objections
 from gpuenv.plans.solver import matches
 from gpuenv.plans.specs import GpuSpec
 
-__all__ = ["explain_choices", "preference"]
+__all__ = ["explain_choices", "in_words", "preference"]
+
+_WHOLE_MAJOR = re.compile(r">=(\d+)\.\d+,<\d+")
 
 
 def preference(candidate: Candidate) -> tuple[Version, int]:
@@ -95,7 +98,8 @@ def in_words(depend: str) -> str:
     name, _, rest = depend.partition(" ")
     version = rest.split()[0] if rest else ""
     if name == "cuda-version":
-        return "CUDA " + (version.removesuffix(".*") if version[:1].isdigit() else version)
+        whole_major = _WHOLE_MAJOR.fullmatch(version)
+        return f"CUDA {whole_major[1] if whole_major else version.removesuffix('.*')}"
     return f"{name} {version.removeprefix('==')}".strip(" *")
 
 

@@ -35,10 +35,10 @@ class Layer:
         return {name: pick for name, pick in self.picks.items() if not pick.build.library or name in self.named}
 
 
-def choose_layer(specs: tuple[GpuSpec, ...], machine: Machine, held: tuple[str, ...] = ()) -> Layer:
+def choose_layer(specs: tuple[GpuSpec, ...], machine: Machine, bounds: tuple[str, ...] = ()) -> Layer:
     """The newest set of builds that runs whole on `machine`, GPU builds first where it can use them.
 
-    `held` are further specs (`pytorch ==2.10.0`) that keep packages where they are, when those take part at all.
+    `bounds` are further specs (`pytorch ==2.10.0`, `numpy <2`) on packages that take part, but are not asked for.
 
     When a package would fall to the CPU for that, builds that are degraded and then those nobody can judge are let
     in, as long as they bring one more package to the GPU. NoPlanError when nothing fits.
@@ -49,7 +49,7 @@ def choose_layer(specs: tuple[GpuSpec, ...], machine: Machine, held: tuple[str, 
     failure = Unsolvable("no candidates")
     for worst in (Tier.WHOLE, Tier.DEGRADED, Tier.UNKNOWN) if all(spec.name in candidates for spec in specs) else ():
         try:
-            found = _solve_tier(specs, candidates, machine, worst, held=held, prefer_gpu=prefer_gpu)
+            found = _solve_tier(specs, candidates, machine, worst, bounds=bounds, prefer_gpu=prefer_gpu)
         except Unsolvable as unsolvable:
             failure = unsolvable
             continue
@@ -58,7 +58,7 @@ def choose_layer(specs: tuple[GpuSpec, ...], machine: Machine, held: tuple[str, 
         if not gpu_spots(best) or not prefer_gpu:
             break
     if best is None:
-        raise explain_refusal(specs, candidates, machine, failure)
+        raise explain_refusal(specs, candidates, machine, failure, bounds)
     return best
 
 
@@ -68,11 +68,11 @@ def _solve_tier(
     machine: Machine,
     worst: Tier,
     *,
-    held: tuple[str, ...],
+    bounds: tuple[str, ...],
     prefer_gpu: bool,
 ) -> Layer:
-    staying = [text for text in held if text.split()[0] in {spec.name for spec in specs}]
-    wanted = [*(spec.conda for spec in specs), *staying, *_bounds(candidates, machine)]
+    wanted = [spec.conda for spec in specs]
+    bounds = (*bounds, *_ptx_bound(candidates, machine))
     # First with every package on the GPU that can be there: an older release on the GPU is worth more than a newer
     # one beside which another package falls to the CPU.
     on_gpu = {
@@ -82,7 +82,9 @@ def _solve_tier(
     }
     for gpu_only in (on_gpu, frozenset[str]()) if on_gpu else (frozenset[str](),):
         try:
-            picks = solve_layer(candidates, wanted, worst=worst, prefer_gpu=prefer_gpu, gpu_only=gpu_only)
+            picks = solve_layer(
+                candidates, wanted, bounds=bounds, worst=worst, prefer_gpu=prefer_gpu, gpu_only=gpu_only
+            )
         except Unsolvable:
             if not gpu_only:
                 raise
@@ -101,7 +103,7 @@ def gpu_spots(layer: Layer) -> list[str]:
     ]
 
 
-def _bounds(candidates: Mapping[str, list[Candidate]], machine: Machine) -> Iterable[str]:
+def _ptx_bound(candidates: Mapping[str, list[Candidate]], machine: Machine) -> Iterable[str]:
     """Where a package hands PTX to the driver, the CUDA line may not be newer than the driver's own CUDA."""
     hands_ptx = any(one.build.needs.jit is Jit.PTX for builds in candidates.values() for one in builds)
     if hands_ptx and machine.driver.cuda and machine.nvidia_gpus and "cuda-version" in candidates:

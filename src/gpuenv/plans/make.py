@@ -13,7 +13,7 @@ from gpuenv.plans.layer import Layer, choose_layer, gpu_spots, on_a_gpu_machine
 from gpuenv.plans.pythons import PythonChoice, choose_pythons
 from gpuenv.plans.resolve import resolve
 from gpuenv.plans.specs import Wanted, read_specs
-from gpuenv.plans.wheels import ASSUMED_GLIBC, read_pylock
+from gpuenv.plans.wheels import ASSUMED_GLIBC, locked_wheels
 from gpuenv.versions import LibcVersion
 
 __all__ = ["make_plan"]
@@ -41,7 +41,8 @@ def make_plan(
     report.step("choosing builds for the machine")
     machine = _with_known_libc(machine)
     pythons = choose_pythons(request.python, wanted.python, interpreters)
-    interpreter, layer = _first_that_fits(wanted, machine, pythons, _held(keep, renew))
+    bounds = (*wanted.bounds, *_held(keep, renew))
+    interpreter, layer = _first_that_fits(wanted, machine, pythons, bounds)
     here = _for_python(machine, interpreter.version)
     layer, pylock = resolve(layer, wanted, here, interpreter, report, keep=keep, renew=renew)
     return Plan(
@@ -50,7 +51,7 @@ def make_plan(
         python=interpreter.version,
         interpreter=interpreter.path,
         packages=_planned(layer),
-        wheels=read_pylock(pylock),
+        wheels=locked_wheels(pylock),
         explanation=_explain(layer, wanted, here, interpreter, pythons),
         source_packages=_source_packages(layer),
         build_constraints=_build_constraints(layer),
@@ -83,12 +84,12 @@ def _held(keep: Plan | None, renew: frozenset[str]) -> tuple[str, ...]:
 
 
 def _first_that_fits(
-    wanted: Wanted, machine: Machine, pythons: tuple[PythonChoice, ...], held: tuple[str, ...]
+    wanted: Wanted, machine: Machine, pythons: tuple[PythonChoice, ...], bounds: tuple[str, ...]
 ) -> tuple[PythonChoice, Layer]:
     refusals: list[NoPlanError] = []
     for interpreter in pythons:
         try:
-            return interpreter, choose_layer(wanted.gpu, _for_python(machine, interpreter.version), held)
+            return interpreter, choose_layer(wanted.gpu, _for_python(machine, interpreter.version), bounds)
         except NoPlanError as refusal:
             refusals.append(refusal)
             if not any("wheels are for Python" in reason for reason in refusal.reasons):

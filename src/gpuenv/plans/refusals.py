@@ -19,7 +19,11 @@ _MOST_REASONS = 6
 
 
 def explain_refusal(
-    specs: tuple[GpuSpec, ...], candidates: Mapping[str, list[Candidate]], machine: Machine, unsolvable: Unsolvable
+    specs: tuple[GpuSpec, ...],
+    candidates: Mapping[str, list[Candidate]],
+    machine: Machine,
+    unsolvable: Unsolvable,
+    bounds: tuple[str, ...] = (),
 ) -> NoPlanError:
     """The error that says why no set of builds satisfies `specs` on `machine`."""
     hints: list[str] = []
@@ -35,6 +39,14 @@ def explain_refusal(
                 hints=tuple(dict.fromkeys(hints)),
                 details=str(unsolvable),
             )
+    if bounds and _fits(specs, candidates):
+        return NoPlanError(
+            f"{_listed([f'`{spec.typed}`' for spec in specs])} cannot be had within "
+            + _listed([f"`{one}`" for one in bounds]),
+            reasons=tuple(_together(specs, candidates)),
+            hints=("leave the bound out, or ask for an older release",),
+            details=str(unsolvable),
+        )
     culprits = _exclude_each_other(specs, candidates)
     return NoPlanError(
         f"{_listed([f'`{spec.typed}`' for spec in culprits])} do not fit together on this machine",
@@ -96,12 +108,18 @@ def _exclude_each_other(specs: tuple[GpuSpec, ...], candidates: Mapping[str, lis
     """The smallest part of `specs` that cannot be had together: each of its members is needed for the conflict."""
     left = list(specs)
     for spec in specs:
-        fewer = [one for one in left if one is not spec]
-        try:
-            solve_layer(candidates, [one.conda for one in fewer], worst=Tier.UNKNOWN, prefer_gpu=False)
-        except Unsolvable:
-            left = fewer
+        fewer = tuple(one for one in left if one is not spec)
+        if not _fits(fewer, candidates):
+            left = list(fewer)
     return tuple(left)
+
+
+def _fits(specs: tuple[GpuSpec, ...], candidates: Mapping[str, list[Candidate]]) -> bool:
+    try:
+        solve_layer(candidates, [spec.conda for spec in specs], worst=Tier.UNKNOWN, prefer_gpu=False)
+    except Unsolvable:
+        return False
+    return True
 
 
 def _together(culprits: tuple[GpuSpec, ...], candidates: Mapping[str, list[Candidate]]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from gpuenv.plans.candidates import Tier
 from gpuenv.plans.layer import Layer, bound_to
 from gpuenv.plans.pythons import PythonChoice
 from gpuenv.plans.specs import Wanted
-from gpuenv.plans.wheels import lock_wheels, read_pylock
+from gpuenv.plans.wheels import lock_wheels, locked_wheels
 
 __all__ = ["resolve"]
 
@@ -124,7 +124,7 @@ def _ranges(layer: Layer, wanted: Wanted) -> list[str]:
 
 def _as_decided(layer: Layer, wanted: Wanted, pylock: str) -> Layer:
     """The layer with the versions that uv chose; NoPlanError when one of them was never judged."""
-    chosen = {canonicalize_name(wheel.name): wheel.version for wheel in read_pylock(pylock)}
+    chosen = {canonicalize_name(wheel.name): wheel.version for wheel in locked_wheels(pylock)}
     picks = dict(layer.picks)
     for pick in layer.shown.values():
         if not pick.build.requirements:

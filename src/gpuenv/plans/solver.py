@@ -59,11 +59,13 @@ def solve_layer(
     *,
     worst: Tier,
     prefer_gpu: bool,
+    bounds: Iterable[str] = (),
     gpu_only: Collection[str] = (),
 ) -> dict[str, Candidate]:
     """The newest set of builds that satisfies `specs`, by package name, from candidates no worse than `worst`.
 
-    The packages in `gpu_only` may not fall to a CPU build. Raises `Unsolvable` when there is no such set.
+    `bounds` hold for packages that others pull in; the packages in `gpu_only` may not fall to a CPU build. Raises
+    `Unsolvable` when there is no such set.
     """
     from rattler import MatchSpec, solve
     from rattler.exceptions import SolverError
@@ -86,6 +88,7 @@ def solve_layer(
                 sources=[_Records(records)],
                 gateway=_gateway(),
                 specs=[MatchSpec(spec) for spec in specs],
+                constraints=[MatchSpec(bound) for bound in bounds],
                 platforms=["noarch"],
                 virtual_packages=[],
                 timeout=_TIMEOUT,

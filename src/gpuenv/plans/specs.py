@@ -40,10 +40,14 @@ class GpuSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A request taken apart. `python` is a conda version spec for the interpreter, where one was typed."""
+    """A request taken apart. `python` is a conda version spec for the interpreter, where one was typed.
+
+    `bounds` are plain requirements that the GPU layer must respect as well (`numpy <2`), as conda specs.
+    """
 
     gpu: tuple[GpuSpec, ...]
     plain: tuple[str, ...]
+    bounds: tuple[str, ...] = ()
     python: str | None
 
 
@@ -53,6 +57,7 @@ def read_specs(specs: tuple[str, ...]) -> Wanted:
     """
     gpu: list[GpuSpec] = []
     plain: list[str] = []
+    bounds: list[str] = []
     python: str | None = None
     for typed in specs:
         name, rest = _split(typed)
@@ -60,14 +65,18 @@ def read_specs(specs: tuple[str, ...]) -> Wanted:
             python = _python_spec(typed, rest)
             continue
         project = find_project(name)
-        if project is None or rest.lstrip().startswith("@"):
-            plain.append(_python_requirement(typed, name, rest))
+        if project is None or not project.listed or rest.lstrip().startswith("@"):
+            requirement = _python_requirement(typed, name, rest)
+            plain.append(requirement)
+            specifier = Requirement(requirement).specifier
+            if project and specifier:
+                bounds.append(f"{project.name} {conda_version(specifier)}")
             continue
         _refuse_unavailable(project, name)
         gpu.append(_gpu_spec(typed, name, rest, project))
     if not (gpu or plain):
         raise RequestError("nothing was asked for", hints=("name a package: `gpuenv plan pytorch`",))
-    return Wanted(gpu=tuple(gpu), plain=tuple(plain), python=python)
+    return Wanted(gpu=tuple(gpu), plain=tuple(plain), bounds=tuple(bounds), python=python)
 
 
 def spec_name(typed: str) -> str:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-import tomllib
 from pathlib import Path
-from typing import Any
 
+from gpuenv.channels.pylock import read_lock
 from gpuenv.channels.uv import explain_failure, run_uv
-from gpuenv.errors import FormatError, NoPlanError
+from gpuenv.errors import NoPlanError
 from gpuenv.model import LockedWheel, Machine, OperatingSystem, Reporter
 
-__all__ = ["ASSUMED_GLIBC", "lock_wheels", "read_pylock"]
+__all__ = ["ASSUMED_GLIBC", "lock_wheels", "locked_wheels"]
 
 ASSUMED_GLIBC = "2.28"
 """The C library to plan for where the machine's is not known: the oldest that current GPU wheels are built for."""
@@ -89,23 +88,15 @@ def lock_wheels(
         return lock.read_text("utf-8")
 
 
-def read_pylock(text: str) -> tuple[LockedWheel, ...]:
-    """The packages of a pylock with the file that each is installed from; FormatError when it is none."""
-    try:
-        packages = tomllib.loads(text).get("packages", [])
-        return tuple(_read_package(package) for package in packages)
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise FormatError("the lock is not a pylock (PEP 751)", reasons=(str(error),)) from error
-
-
-def _read_package(package: dict[str, Any]) -> LockedWheel:
-    files = package.get("wheels") or [package.get("sdist") or package.get("archive") or {}]
-    file = files[0]
-    where = file.get("name") or file.get("url") or file.get("path") or ""
-    return LockedWheel(
-        name=package["name"],
-        version=package.get("version", "0"),
-        filename=where.rpartition("/")[2].partition("#")[0] or None,
-        sha256=file.get("hashes", {}).get("sha256"),
-        size_bytes=file.get("size"),
+def locked_wheels(text: str) -> tuple[LockedWheel, ...]:
+    """The distributions of a pylock with the file that each is installed from; FormatError when it is none."""
+    return tuple(
+        LockedWheel(
+            name=one.name,
+            version=one.version or "0",
+            filename=one.filename,
+            sha256=one.sha256,
+            size_bytes=one.size_bytes,
+        )
+        for one in read_lock(text)
     )

@@ -42,7 +42,9 @@ def gpu_present(needs: Needs, machine: Machine) -> Iterator[Finding]:
         first = machine.gpus[0]
         names = ", ".join(dict.fromkeys(gpu.name for gpu in machine.gpus))
         hints = (_OTHER_WAYS[first.vendor],) if first.vendor in _OTHER_WAYS else ()
-        yield finding(Verdict.FAILS, f"CUDA needs an NVIDIA GPU; here is {names}, of {_VENDORS[first.vendor]}", names, *hints)
+        yield finding(
+            Verdict.FAILS, f"CUDA needs an NVIDIA GPU; here is {names}, of {_VENDORS[first.vendor]}", names, *hints
+        )
     else:
         hints = (
             ()

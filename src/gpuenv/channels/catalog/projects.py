@@ -86,7 +86,9 @@ class Unavailable(Noun, frozen=True, kw_only=True):
 class Project(Noun, frozen=True, kw_only=True):
     """One project: its names in both worlds, its kind of GPU support, and its builds.
 
-    `library` marks what other packages stand on: it is judged only where a GPU could use it.
+    `library` marks what other packages stand on: it is judged only where a GPU could use it. `listed` is False for a
+    wheel that the catalog holds releases of, for the solver, without a file of its own: users who ask for it by name
+    get what the index has.
     """
 
     name: str
@@ -95,6 +97,7 @@ class Project(Noun, frozen=True, kw_only=True):
     aliases: tuple[str, ...] = ()
     gpu_support: GpuSupport = GpuSupport.NONE
     library: bool = False
+    listed: bool = True
     builds: tuple[BuildRule, ...] = ()
     metapackages: tuple[Metapackage, ...] = ()
     unavailable: tuple[Unavailable, ...] = ()
@@ -130,7 +133,7 @@ def _by_name() -> dict[str, Project]:
     return names
 
 
-_LIBRARY = Project(name="", library=True)
+_LIBRARY = Project(name="", library=True, listed=False)
 
 
 def find_project(name: str) -> Project | None:

@@ -1,0 +1,74 @@
+"""Read the locks that `uv` writes (PEP 751): what is installed, from which file, with which hash."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+
+from packaging.pylock import Package, PackageArchive, PackageSdist, PackageWheel, Pylock, PylockValidationError
+
+from gpuenv.errors import FormatError
+
+__all__ = ["LockedPackage", "read_lock"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedPackage:
+    """One package of the lock; `name` is normalized.
+
+    `filename`, `sha256` and `size_bytes` are of the file that it is installed from, the first one listed where there
+    are several (uv lists one per package for one platform). `hashes` are `sha256:...` of each such file; a directory
+    or repository has none. `only_source` says that installing it means building it. `direct` is the requirement after
+    the name for what comes from an address and not from an index (`@ https://...`), `editable` a directory installed
+    in place.
+    """
+
+    name: str
+    version: str | None = None
+    marker: str | None = None
+    filename: str | None = None
+    sha256: str | None = None
+    size_bytes: int | None = None
+    hashes: tuple[str, ...] = ()
+    only_source: bool = False
+    direct: str | None = None
+    editable: bool = False
+
+
+def read_lock(text: str) -> tuple[LockedPackage, ...]:
+    """The packages of the lock `text`; FormatError when it is none."""
+    try:
+        lock = Pylock.from_dict(tomllib.loads(text))
+    except (tomllib.TOMLDecodeError, PylockValidationError, RecursionError) as error:
+        raise FormatError("the lock is not a pylock.toml (PEP 751)", reasons=(str(error),)) from error
+    return tuple(_package(package) for package in lock.packages)
+
+
+def _package(package: Package) -> LockedPackage:
+    wheels = package.wheels or ()
+    others = [file for file in (package.sdist, package.archive) if file]
+    files: list[PackageWheel | PackageSdist | PackageArchive] = [*wheels] or [*others]
+    first = files[0] if files else None
+    where = (getattr(first, "name", None) or first.url or first.path or "") if first else ""
+    return LockedPackage(
+        name=str(package.name),
+        version=str(package.version) if package.version else None,
+        marker=str(package.marker) if package.marker else None,
+        filename=where.rpartition("/")[2].partition("#")[0] or None,
+        sha256=first.hashes.get("sha256") if first else None,
+        size_bytes=first.size if first else None,
+        hashes=tuple(f"{kind}:{value}" for file in files for kind, value in sorted(file.hashes.items())),
+        only_source=not wheels and package.archive is None,
+        direct=_direct(package),
+        editable=bool(package.directory and package.directory.editable),
+    )
+
+
+def _direct(package: Package) -> str | None:
+    if package.archive:
+        return package.archive.url or package.archive.path
+    if package.vcs:
+        address = package.vcs.url or package.vcs.path
+        below = f"#subdirectory={package.vcs.subdirectory}" if package.vcs.subdirectory else ""
+        return f"{package.vcs.type}+{address}@{package.vcs.commit_id}{below}"
+    return package.directory.path if package.directory else None
