@@ -23,6 +23,11 @@ VARIABLES: dict[str, str] = {
     "UV_INDEX": "Further Python indexes for `uv`.",
     "UV_CACHE_DIR": "Where `uv` keeps what it downloaded.",
     "UV_LINK_MODE": "How `uv` puts files from its cache into an environment (hard links where it can).",
+    "PYENV_ROOT": "Where pyenv keeps its Pythons, which plans may choose among.",
+    "UV_PYTHON_INSTALL_DIR": "Where `uv` keeps its Pythons, which plans may choose among.",
+    "XDG_DATA_HOME": "Where `uv` keeps its Pythons unless UV_PYTHON_INSTALL_DIR says otherwise (on Windows APPDATA).",
+    "APPDATA": "Where `uv` keeps its Pythons on Windows.",
+    "CONDA_EXE": "Where conda is, whose Python plans may choose as well.",
     "VIRTUAL_ENV": "The active environment, which verbs mean when no other is named.",
     "SHELL": "The shell that `gpuenv shell` opens (on Windows COMSPEC).",
     "COMSPEC": "The shell that `gpuenv shell` opens on Windows.",
@@ -32,7 +37,7 @@ VARIABLES: dict[str, str] = {
     "GPUENV_SHELL_ZDOTDIR": "Set by `gpuenv shell` while zsh starts.",
 }
 
-PROBE_TIMEOUT_SECONDS = 8.0
+PROBE_TIMEOUT_SECONDS = 15.0
 """How long one question to a driver may take before it counts as unanswered."""
 
 UV_CONCURRENT_DOWNLOADS = 8

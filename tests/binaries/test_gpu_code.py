@@ -6,7 +6,7 @@ import mmap
 from pathlib import Path
 
 import pytest
-from made_files import container, elf, entry, pe
+from binaries.made_files import container, elf, entry, pe
 
 from gpuenv.binaries.gpu_code import count_kinds, read_containers, read_library
 from gpuenv.errors import FormatError

@@ -9,13 +9,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from little_index import Index, Listener, PlanMaker, PythonRunner
+from environments.little_index import Index, Listener, PlanMaker, PythonRunner
 from msgspec import structs
 
 from gpuenv import environments
 from gpuenv.channels.uv import find_uv, uv_environ
 from gpuenv.environments import ExportFormat, layout
-from gpuenv.environments.pylock import read_lock
+from gpuenv.channels.pylock import read_lock
 from gpuenv.errors import RequestError
 from gpuenv.model import Plan, PlannedPackage, from_json, to_json
 
@@ -144,6 +144,7 @@ def test_packages_that_come_from_addresses(prefix: Path) -> None:
     """An archive, a repository and a directory are written as the requirements that bring them."""
     lock = """
 lock-version = "1.0"
+created-by = "a test"
 [[packages]]
 name = "archived"
 version = "1.0"
@@ -161,7 +162,7 @@ directory = { path = "../here", editable = true }
     layout.state_path(prefix).write_text(to_json(changed))
     text = environments.export(prefix, ExportFormat.REQUIREMENTS)
     assert (
-        "archived @ https://files.invalid/archived-1.0.whl ; sys_platform == 'linux' \\\n    --hash=sha256:00\n" in text
+        'archived @ https://files.invalid/archived-1.0.whl ; sys_platform == "linux" \\\n    --hash=sha256:00\n' in text
     )
     assert "cloned @ git+https://git.invalid/cloned@abc#subdirectory=python\n" in text
     assert "-e ../here\n" in text

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from little_index import Index, IndexHandler, Listener, PlanMaker, PythonRunner, beside, serving
+from environments.little_index import Index, IndexHandler, Listener, PlanMaker, PythonRunner, beside, serving
 from msgspec import structs
 
 from gpuenv import environments

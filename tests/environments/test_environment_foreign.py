@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from little_index import Index, Listener, PlanMaker, PythonRunner
+from environments.little_index import Index, Listener, PlanMaker, PythonRunner
 
 from gpuenv import environments
 from gpuenv.channels.uv import find_uv

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from little_index import Child, Index, IndexHandler, Listener, PlanMaker, PythonRunner, beside, serving
+from environments.little_index import Child, Index, IndexHandler, Listener, PlanMaker, PythonRunner, beside, serving
 
 from gpuenv import environments
 from gpuenv.environments import layout

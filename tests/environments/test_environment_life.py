@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from little_index import Index, Listener, PlanMaker, PythonRunner, beside, python_version
+from environments.little_index import Index, Listener, PlanMaker, PythonRunner, beside, python_version
 from msgspec import structs
 
 from gpuenv import environments

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from little_index import Child, Listener, PlanMaker
+from environments.little_index import Child, Listener, PlanMaker
 
 from gpuenv import environments
 from gpuenv.environments import layout, shells
@@ -29,7 +29,7 @@ environments.run_in(Path(PREFIX), COMMAND.split("|"))
 SHELL = """
 from pathlib import Path
 from gpuenv import environments
-from little_index import Listener
+from environments.little_index import Listener
 class Printing(Listener):
     def step(self, text):
         print("step:", text, flush=True)
@@ -109,7 +109,7 @@ def _talk(child: Child, prefix: Path, shell: str, lines: str, environ: Mapping[s
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent), **(environ or {})},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), **(environ or {})},
         cwd=child.folder,
         timeout=60,
         check=False,

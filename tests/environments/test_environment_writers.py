@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from little_index import Child, Listener, PlanMaker, PythonRunner, beside
+from environments.little_index import Child, Listener, PlanMaker, PythonRunner, beside
 
 from gpuenv import environments
 from gpuenv.environments import layout, locking

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from stub_driver import Setter, build_stubs
+from machines.stub_driver import Setter, build_stubs
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stub_driver import BareHost
+from machines.stub_driver import BareHost
 
 from gpuenv.errors import RequestError, UnavailableError
 from gpuenv.machines.probe import probe

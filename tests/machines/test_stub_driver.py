@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from stub_driver import STUBS, BareHost, Setter, build_stubs, probe_and_replay
+from machines.stub_driver import STUBS, BareHost, Setter, build_stubs, probe_and_replay
 
 from gpuenv.machines import local
 from gpuenv.model import DriverState, Machine

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
-
-from packaging.pylock import Package, PackageArchive, PackageSdist, PackageWheel, Pylock, PylockValidationError
+from typing import TYPE_CHECKING
 
 from gpuenv.errors import FormatError
+
+if TYPE_CHECKING:
+    from packaging.pylock import Package, PackageArchive, PackageSdist, PackageWheel
 
 __all__ = ["LockedPackage", "read_lock"]
 
@@ -37,6 +39,8 @@ class LockedPackage:
 
 def read_lock(text: str) -> tuple[LockedPackage, ...]:
     """The packages of the lock `text`; FormatError when it is none."""
+    from packaging.pylock import Pylock, PylockValidationError
+
     try:
         lock = Pylock.from_dict(tomllib.loads(text))
     except (tomllib.TOMLDecodeError, PylockValidationError, RecursionError) as error:

@@ -132,7 +132,7 @@ def _enrich(row: _Row, listing: list[_Row], others: Iterable[tuple[str, tuple[Fo
         fields = ("name", "capability", "device_id", "bus", "memory_bytes", "uuid")
         values = {field: getattr(twin, field) for field in fields}
         filled = {field: value for field, value in values.items() if value is not None and getattr(gpu, field) is None}
-        gpu = replace(gpu, **filled)  # type: ignore[arg-type]  # the fields keep their own types
+        gpu = replace(gpu, **filled)
         sources += [(field, source) for field in filled]
     return replace(row, gpu=gpu, sources=tuple(sources))
 

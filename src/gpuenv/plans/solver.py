@@ -7,7 +7,10 @@ may be taken, CPU builds carry `track_features`, which rattler ranks below every
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+import sys
+import time
+from collections.abc import Awaitable, Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Unsolvable", "matches", "solve_layer"]
 
 _TIMEOUT = timedelta(seconds=60)
+_LET_GO_SECONDS = 1.0
 _CHANNEL = "https://gpu.invalid/"
 
 
@@ -82,23 +86,55 @@ def solve_layer(
             record = _record(one, known=admitted.keys(), shunned=shun_cpu and not one.build.gpu)
             by_file[record.file_name] = one
             records.append(record)
-    try:
-        picked = asyncio.run(
-            solve(
-                sources=[_Records(records)],
-                gateway=_gateway(),
-                specs=[MatchSpec(spec) for spec in specs],
-                constraints=[MatchSpec(bound) for bound in bounds],
-                platforms=["noarch"],
-                virtual_packages=[],
-                timeout=_TIMEOUT,
-            )
+    picked = _run(
+        solve(
+            sources=[_Records(records)],
+            gateway=_gateway(),
+            specs=[MatchSpec(spec) for spec in specs],
+            constraints=[MatchSpec(bound) for bound in bounds],
+            platforms=["noarch"],
+            virtual_packages=[],
+            timeout=_TIMEOUT,
         )
-    except SolverError as error:
-        if "cancelled" in str(error):
-            raise ToolError("rattler found no answer within a minute", reasons=tuple(specs)) from error
-        raise Unsolvable(str(error).strip()) from error
+    )
+    if isinstance(picked, SolverError):
+        if "cancelled" in str(picked):
+            raise ToolError("rattler found no answer within a minute", reasons=tuple(specs)) from picked
+        raise Unsolvable(str(picked).strip()) from picked
     return {record.name.normalized: by_file[record.file_name] for record in picked}
+
+
+def _run(solving: Awaitable[list[RepoDataRecord]]) -> list[RepoDataRecord] | Exception:
+    """What rattler answers. Where a loop runs already, as in a notebook, it is asked from a thread of its own."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return _run_here(solving)
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        return beside.submit(_run_here, solving).result()
+
+
+def _run_here(solving: Awaitable[list[RepoDataRecord]]) -> list[RepoDataRecord] | Exception:
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        held = sys.getrefcount(loop)
+        answer = runner.run(_answer(solving))
+        # A thread of rattler lets go of the loop a moment after it answered, and would bring the process down if
+        # Python ended in that moment (seen as signals 6 and 11 in half of all runs of a short program).
+        end = time.monotonic() + _LET_GO_SECONDS
+        while sys.getrefcount(loop) > held and time.monotonic() < end:
+            time.sleep(0.0001)
+        return answer
+
+
+async def _answer(solving: Awaitable[list[RepoDataRecord]]) -> list[RepoDataRecord] | Exception:
+    from rattler.exceptions import SolverError
+
+    # An error that went up through the loop would keep hold of it.
+    try:
+        return await solving
+    except SolverError as error:
+        return error
 
 
 def _record(candidate: Candidate, *, known: Iterable[str], shunned: bool) -> RepoDataRecord:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from gpuenv.facts.gpus import find_gpu
 from gpuenv.model import Evidence, Finding, Gpu, Machine, Needs, Verdict
-from gpuenv.rules.reading import cuda_gpus, gpu_label
+from gpuenv.rules.reading import cuda_gpus, gpu_label, names_no_package
 
 GIB = 2**30
 _BOARDS = {
@@ -22,14 +22,14 @@ _BOARDS = {
 
 
 def _judges_machine(needs: Needs, machine: Machine) -> bool:
-    return needs.uses_gpu and needs.cuda is None and needs.libraries is None and bool(cuda_gpus(machine))
+    return names_no_package(needs) and bool(cuda_gpus(machine))
 
 
 def host_memory(needs: Needs, machine: Machine) -> Iterator[Finding]:
     """Data goes to the GPU through the host's memory, so two to four times the GPUs' memory is advised there."""
     if not _judges_machine(needs, machine) or machine.system.jetson:
         return
-    sizes = [gpu.memory_bytes for gpu in machine.nvidia_gpus]
+    sizes = [gpu.memory_bytes for gpu in machine.nvidia_gpus if gpu.usable]
     host = machine.memory_bytes
     evidence = (
         Evidence(what="host memory", value=_gib(host), source=machine.sources.get("memory_bytes", "")),
@@ -39,7 +39,7 @@ def host_memory(needs: Needs, machine: Machine) -> Iterator[Finding]:
             source=machine.sources.get("gpus", ""),
         ),
     )
-    if host is None or not sizes or None in sizes:
+    if not host or not all(sizes):
         yield _advice("host-memory", needs, Verdict.UNKNOWN, "host or GPU memory is not known", evidence)
         return
     gpus = sum(size for size in sizes if size)
@@ -57,7 +57,7 @@ def cpu_cores(needs: Needs, machine: Machine) -> Iterator[Finding]:
         return
     cores = machine.cpu.cores
     found = (Evidence(what="cores", value=str(cores or "unknown"), source=machine.sources.get("cpu.cores", "")),)
-    if cores is None:
+    if not cores:
         yield _advice("cpu-cores", needs, Verdict.UNKNOWN, "the number of cores is not known", found)
     elif cores >= 4:
         yield _advice("cpu-cores", needs, Verdict.WORKS, f"{cores} cores prepare data for the GPU", found)

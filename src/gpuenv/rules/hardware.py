@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gpuenv.model import Evidence, Finding, Machine, Needs, OperatingSystem, Vendor, Verdict
+from gpuenv.model import Evidence, Finding, Gpu, Machine, Needs, OperatingSystem, Vendor, Verdict
 from gpuenv.rules.reading import cuda_gpus, gpu_label
 
 _VENDORS = {Vendor.AMD: "AMD", Vendor.INTEL: "Intel", Vendor.APPLE: "Apple", Vendor.OTHER: "an unknown maker"}
@@ -39,12 +39,11 @@ def gpu_present(needs: Needs, machine: Machine) -> Iterator[Finding]:
         names = ", ".join(dict.fromkeys(gpu.name for gpu in machine.nvidia_gpus))
         yield finding(Verdict.WORKS, f"NVIDIA made the GPU: {names}", names)
     elif machine.gpus:
-        first = machine.gpus[0]
+        vendors = tuple(dict.fromkeys(gpu.vendor for gpu in machine.gpus))
         names = ", ".join(dict.fromkeys(gpu.name for gpu in machine.gpus))
-        hints = (_OTHER_WAYS[first.vendor],) if first.vendor in _OTHER_WAYS else ()
-        yield finding(
-            Verdict.FAILS, f"CUDA needs an NVIDIA GPU; here is {names}, of {_VENDORS[first.vendor]}", names, *hints
-        )
+        here = "; ".join(_of_vendor(vendor, machine.gpus) for vendor in vendors)
+        hints = tuple(_OTHER_WAYS[vendor] for vendor in vendors if vendor in _OTHER_WAYS)
+        yield finding(Verdict.FAILS, f"CUDA needs an NVIDIA GPU; here is {here}", names, *hints)
     else:
         hints = (
             ()
@@ -54,19 +53,29 @@ def gpu_present(needs: Needs, machine: Machine) -> Iterator[Finding]:
         yield finding(Verdict.FAILS, "needs an NVIDIA GPU; this machine has none", "none", *hints)
 
 
+def _of_vendor(vendor: Vendor, gpus: tuple[Gpu, ...]) -> str:
+    names = ", ".join(dict.fromkeys(gpu.name for gpu in gpus if gpu.vendor is vendor))
+    return f"{names}, of {_VENDORS[vendor]}"
+
+
 def gpu_visible(needs: Needs, machine: Machine) -> Iterator[Finding]:
-    """A GPU in MIG mode without a MIG device is listed by the driver, but CUDA finds no device on it."""
+    """The driver can list a GPU on which CUDA finds no device: in MIG mode without a MIG device, or where CUDA could
+    not start at all.
+    """
     if not needs.uses_gpu:
         return
     hidden = [gpu for gpu in machine.nvidia_gpus if not gpu.usable]
     for gpu in hidden:
         in_mig_mode = gpu.mig == "enabled"
+        error = machine.driver.error
+        reason = ": MIG mode is on and no instance was made" if in_mig_mode else f" ({error})" if error else ""
+        found = Evidence(what="MIG", value=gpu.mig or "off", source=machine.sources.get("gpus", ""))
+        said = (Evidence(what="driver's error", value=error, source=machine.sources.get("driver.state", "")),) if error else ()
         yield Finding(
             rule="gpu-visible",
             verdict=Verdict.DEGRADED if cuda_gpus(machine) else Verdict.FAILS,
             subject=needs.subject,
-            message=f"CUDA finds no device on {gpu_label(gpu)}"
-            + (": MIG mode is on and no instance was made" if in_mig_mode else ""),
-            evidence=(Evidence(what="MIG", value=gpu.mig or "off", source=machine.sources.get("gpus", "")),),
+            message=f"CUDA finds no device on {gpu_label(gpu)}{reason}",
+            evidence=(found, *said),
             hints=("make an instance: `sudo nvidia-smi mig -cgi 0 -C`",) if in_mig_mode else (),
         )

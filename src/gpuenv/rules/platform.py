@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gpuenv.facts.toolkits import last_toolkit_for_platform, load_toolkits
 from gpuenv.model import Evidence, Finding, Machine, Needs, OperatingSystem, Verdict
+from gpuenv.versions import CudaVersion
 
-_OS_NAMES = {OperatingSystem.LINUX: "Linux", OperatingSystem.WINDOWS: "Windows", OperatingSystem.MACOS: "macOS"}
+_OS_NAMES: dict[str, str] = {
+    OperatingSystem.LINUX.value: "Linux",
+    OperatingSystem.WINDOWS.value: "Windows",
+    OperatingSystem.MACOS.value: "macOS",
+}
 
 
 def operating_system(needs: Needs, machine: Machine) -> Iterator[Finding]:
@@ -17,6 +23,7 @@ def operating_system(needs: Needs, machine: Machine) -> Iterator[Finding]:
     found = (Evidence(what="system", value=machine.platform, source=machine.sources.get("system", "")),)
     name = _OS_NAMES[system.os]
     systems = {platform.partition("-")[0] for platform in needs.platforms}
+    gpu_systems = {platform.partition("-")[0] for platform in needs.gpu_platforms}
 
     def finding(verdict: Verdict, message: str, *hints: str) -> Finding:
         return Finding(
@@ -29,7 +36,7 @@ def operating_system(needs: Needs, machine: Machine) -> Iterator[Finding]:
         )
 
     if systems and system.os.value not in systems:
-        built_for = " and ".join(sorted(_OS_NAMES[OperatingSystem(other)] for other in systems))
+        built_for = " and ".join(sorted(_OS_NAMES.get(other, other) for other in systems))
         yield finding(Verdict.FAILS, f"there is no build for {name}: it is built for {built_for}")
     elif not needs.uses_gpu:
         return
@@ -39,7 +46,7 @@ def operating_system(needs: Needs, machine: Machine) -> Iterator[Finding]:
             "macOS has no CUDA: the last toolkit for it was 10.2, and Apple's GPUs are not served",
             "use a Linux or Windows machine with an NVIDIA GPU for CUDA",
         )
-    elif needs.gpu_platforms and not any(known.startswith(system.os.value) for known in needs.gpu_platforms):
+    elif gpu_systems and system.os.value not in gpu_systems:
         yield finding(Verdict.FAILS, f"its builds for {name} carry no GPU code")
     elif system.os is OperatingSystem.WINDOWS:
         yield finding(Verdict.WORKS, "Windows runs CUDA; most GPU packages serve Linux first")
@@ -48,12 +55,12 @@ def operating_system(needs: Needs, machine: Machine) -> Iterator[Finding]:
 
 
 def cpu_architecture(needs: Needs, machine: Machine) -> Iterator[Finding]:
-    """A build is machine code for one processor architecture. CUDA exists for x86_64, aarch64 and, up to toolkit
-    12.4, ppc64le.
+    """A build is machine code for one processor architecture. CUDA exists for x86_64, for aarch64 (on Windows from
+    toolkit 13.4 on) and, up to toolkit 12.4, for ppc64le.
     """
     platform = machine.platform
     found = (Evidence(what="architecture", value=machine.system.arch, source=machine.sources.get("system", "")),)
-    on_system = {known.partition("-")[2] for known in needs.platforms if known.startswith(machine.system.os.value)}
+    on_system = {known.partition("-")[2] for known in needs.platforms if known.startswith(f"{machine.system.os.value}-")}
 
     def finding(verdict: Verdict, message: str) -> Finding:
         return Finding(rule="cpu-architecture", verdict=verdict, subject=needs.subject, message=message, evidence=found)
@@ -67,22 +74,44 @@ def cpu_architecture(needs: Needs, machine: Machine) -> Iterator[Finding]:
         return
     elif needs.gpu_platforms and platform not in needs.gpu_platforms:
         yield finding(Verdict.FAILS, f"its builds for {platform} carry no GPU code")
-    elif machine.system.arch in {"x86_64", "aarch64"}:
-        yield finding(Verdict.WORKS, f"CUDA serves {machine.system.arch}")
-    elif machine.system.arch == "ppc64le":
-        old_enough = needs.cuda is None or needs.cuda.numbers <= (12, 4)
-        message = "CUDA serves ppc64le up to toolkit 12.4, and few packages are built for it"
-        yield finding(Verdict.DEGRADED if old_enough else Verdict.FAILS, message)
     else:
-        yield finding(Verdict.FAILS, f"CUDA does not exist for {machine.system.arch}")
+        yield finding(*_judge_toolkits(needs, machine))
+
+
+def _judge_toolkits(needs: Needs, machine: Machine) -> tuple[Verdict, str]:
+    """Whether CUDA is published for the platform, and for that platform in the line that is needed."""
+    arch, last = machine.system.arch, last_toolkit_for_platform(machine.platform)
+    where = f"{arch} under Windows" if machine.platform == "windows-aarch64" else arch
+    if last is None:
+        return Verdict.FAILS, f"CUDA does not exist for {where}"
+    first = _first_toolkit_for_platform(machine.platform)
+    newest = needs.cuda_newest or needs.cuda
+    if newest and newest < first:
+        return Verdict.FAILS, f"CUDA for {where} begins with toolkit {first}"
+    if last < load_toolkits()[-1].version:
+        message = f"CUDA serves {where} up to toolkit {last}, and few packages are built for it"
+        return Verdict.FAILS if needs.cuda and needs.cuda > last else Verdict.DEGRADED, message
+    return Verdict.WORKS, f"CUDA serves {where}"
+
+
+def _first_toolkit_for_platform(platform: str) -> CudaVersion:
+    return next(
+        toolkit.version
+        for toolkit in load_toolkits()
+        if any(name == platform or name.startswith(f"{platform}-") for name in toolkit.platforms)
+    )
 
 
 def c_library(needs: Needs, machine: Machine) -> Iterator[Finding]:
-    """A wheel for Linux names the oldest GNU C library it runs with; an older one cannot load it."""
+    """A wheel for Linux names the oldest GNU C library it runs with; an older one cannot load it, nor can musl, the
+    C library of Alpine.
+    """
     if needs.glibc is None or machine.system.os is not OperatingSystem.LINUX:
         return
     here = machine.system.glibc
-    if here is None:
+    if here is None and _has_musl(machine):
+        verdict, message = Verdict.FAILS, f"needs the GNU C library {needs.glibc}; here is musl in its place"
+    elif here is None:
         verdict, message = Verdict.UNKNOWN, f"needs the GNU C library {needs.glibc}; the machine's is not known"
     elif here >= needs.glibc:
         verdict, message = Verdict.WORKS, f"the GNU C library {here} is at least {needs.glibc}"
@@ -91,6 +120,12 @@ def c_library(needs: Needs, machine: Machine) -> Iterator[Finding]:
     source = machine.sources.get("system.glibc", "")
     found = Evidence(what="GNU C library", value=str(here or "unknown"), source=source)
     yield Finding(rule="c-library", verdict=verdict, subject=needs.subject, message=message, evidence=(found,))
+
+
+def _has_musl(machine: Machine) -> bool:
+    # A machine that was probed says in a note which C library it found; one that was written has no note.
+    alpine = (machine.system.distribution or "").startswith("Alpine")
+    return alpine or any("musl" in note for note in machine.notes)
 
 
 def system_cuda(needs: Needs, machine: Machine) -> Iterator[Finding]:  # noqa: ARG001  (every rule takes both)

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from gpuenv.facts.architectures import find_capability
-from gpuenv.model import Evidence, Gpu, Machine, OperatingSystem
+from gpuenv.facts.toolkits import driver_cuda
+from gpuenv.model import DriverState, Evidence, Gpu, GpuSupport, Machine, Needs, OperatingSystem
+from gpuenv.versions import CudaVersion
 
-__all__ = ["cuda_gpus", "driver_evidence", "driver_system", "gpu_evidence", "gpu_label", "is_tegra"]
+__all__ = [
+    "cuda_gpus",
+    "driver_evidence",
+    "driver_system",
+    "gpu_evidence",
+    "gpu_label",
+    "is_tegra",
+    "names_no_package",
+    "served_cuda",
+]
 
 
 def cuda_gpus(machine: Machine) -> tuple[Gpu, ...]:
@@ -25,17 +36,23 @@ def gpu_evidence(gpu: Gpu, machine: Machine) -> Evidence:
     return Evidence(what=f"compute capability of {gpu.name}", value=value, source=machine.sources.get("gpus", ""))
 
 
+def served_cuda(machine: Machine) -> CudaVersion | None:
+    """The newest CUDA that the driver serves: what was read, else what the branch of its version serves at least."""
+    driver = machine.driver
+    if driver.cuda or driver.version is None or driver.state is DriverState.MISSING:
+        return driver.cuda
+    return driver_cuda(driver.version, driver_system(machine))
+
+
 def driver_evidence(machine: Machine) -> tuple[Evidence, ...]:
     """The driver's version and the CUDA it serves, as far as they are known, each with where it was read."""
+    driver, sources = machine.driver, machine.sources
+    concluded = "" if driver.cuda else "table of driver versions"
     values = (
-        ("driver.version", "driver", machine.driver.version),
-        ("driver.cuda", "driver's CUDA", machine.driver.cuda),
+        ("driver", driver.version, sources.get("driver.version", "")),
+        ("driver's CUDA", served_cuda(machine), concluded or sources.get("driver.cuda", "")),
     )
-    return tuple(
-        Evidence(what=what, value=str(value), source=machine.sources.get(field, ""))
-        for field, what, value in values
-        if value
-    )
+    return tuple(Evidence(what=what, value=str(value), source=source) for what, value, source in values if value)
 
 
 def driver_system(machine: Machine) -> OperatingSystem:
@@ -47,3 +64,9 @@ def is_tegra(gpu: Gpu) -> bool:
     """Whether the GPU is part of a Tegra chip, for which NVIDIA does not promise binary compatibility."""
     row = find_capability(gpu.compute_capability) if gpu.compute_capability else None
     return bool(row and row.tegra)
+
+
+def names_no_package(needs: Needs) -> bool:
+    """Whether the needs are those of GPU work in general and say nothing that a package would say."""
+    no_code = not needs.libraries and needs.jit is None and needs.gpu_support is GpuSupport.NONE
+    return needs.uses_gpu and needs.cuda is None and no_code

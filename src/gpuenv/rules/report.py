@@ -12,7 +12,7 @@ __all__ = ["report_machine"]
 
 def report_machine(machine: Machine) -> MachineReport:
     """The machine judged for GPU packages in general and for each toolkit that is known, oldest first."""
-    findings = check(Needs(subject="GPU packages", uses_gpu=True), machine)
+    findings = check(Needs(subject="GPU packages", uses_gpu=True, libraries=()), machine)
     return MachineReport(
         machine=machine,
         verdict=Verdict.worst(finding.verdict for finding in findings),
