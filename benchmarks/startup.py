@@ -1,4 +1,4 @@
-"""How long the commands take that ask no network, beside a bare interpreter and `uv`: `python benchmarks/startup.py`."""
+"""How long commands take that ask no network, beside a bare interpreter and `uv`: `python benchmarks/startup.py`."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from index_at_hand import require_index
 
 README = Path(__file__).parent.parent / "README.md"

@@ -393,6 +393,23 @@ class EnvironmentList(Noun, frozen=True, kw_only=True):
     environments: tuple[EnvironmentRow, ...] = ()
 
 
+class ErrorBody(Noun, frozen=True, kw_only=True):
+    """What went wrong, in the shape that every error has in JSON."""
+
+    code: str
+    message: str
+    reasons: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
+    details: str = ""
+
+
+class ErrorDocument(Noun, frozen=True, kw_only=True):
+    """What `--json` prints in place of an answer."""
+
+    version: int = JSON_VERSION
+    error: ErrorBody
+
+
 class Reporter(Protocol):
     """Who listens while a verb works. The library calls it; a front end shows it."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from binaries.made_files import container, entry
 
+from binaries.made_files import container, entry
 from gpuenv.binaries.fatbin import search, walk
 from gpuenv.errors import FormatError
 

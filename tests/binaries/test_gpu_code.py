@@ -6,8 +6,8 @@ import mmap
 from pathlib import Path
 
 import pytest
-from binaries.made_files import container, elf, entry, pe
 
+from binaries.made_files import container, elf, entry, pe
 from gpuenv.binaries.gpu_code import count_kinds, read_containers, read_library
 from gpuenv.errors import FormatError
 

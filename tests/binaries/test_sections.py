@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from binaries.made_files import elf, pe
 
+from binaries.made_files import elf, pe
 from gpuenv.binaries.sections import read_sections
 from gpuenv.errors import FormatError
 

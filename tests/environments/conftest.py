@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from environments.little_index import Child, Index, Listener, PlanMaker, PythonRunner, python_version, this_machine
 
+from environments.little_index import Child, Index, Listener, PlanMaker, PythonRunner, python_version, this_machine
+from gpuenv.channels.pylock import read_lock
 from gpuenv.channels.uv import run_uv
 from gpuenv.environments import layout
-from gpuenv.channels.pylock import read_lock
 from gpuenv.model import LockedWheel, Plan, PlannedPackage, Request
 
 

@@ -9,13 +9,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from environments.little_index import Index, Listener, PlanMaker, PythonRunner
 from msgspec import structs
 
+from environments.little_index import Index, Listener, PlanMaker, PythonRunner
 from gpuenv import environments
+from gpuenv.channels.pylock import read_lock
 from gpuenv.channels.uv import find_uv, uv_environ
 from gpuenv.environments import ExportFormat, layout
-from gpuenv.channels.pylock import read_lock
 from gpuenv.errors import RequestError
 from gpuenv.model import Plan, PlannedPackage, from_json, to_json
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from environments.little_index import Index, IndexHandler, Listener, PlanMaker, PythonRunner, beside, serving
 from msgspec import structs
 
+from environments.little_index import Index, IndexHandler, Listener, PlanMaker, PythonRunner, beside, serving
 from gpuenv import environments
 from gpuenv.environments import space
 from gpuenv.environments.failures import explain_refusal

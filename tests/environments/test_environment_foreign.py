@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from environments.little_index import Index, Listener, PlanMaker, PythonRunner
 
+from environments.little_index import Index, Listener, PlanMaker, PythonRunner
 from gpuenv import environments
 from gpuenv.channels.uv import find_uv
 from gpuenv.environments import layout

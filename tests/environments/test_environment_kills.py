@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from environments.little_index import Child, Index, IndexHandler, Listener, PlanMaker, PythonRunner, beside, serving
 
+from environments.little_index import Child, Index, IndexHandler, Listener, PlanMaker, PythonRunner, beside, serving
 from gpuenv import environments
 from gpuenv.environments import layout
 from gpuenv.model import Plan, to_json

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from environments.little_index import Index, Listener, PlanMaker, PythonRunner, beside, python_version
 from msgspec import structs
 
+from environments.little_index import Index, Listener, PlanMaker, PythonRunner, beside, python_version
 from gpuenv import environments
 from gpuenv.environments import layout
 from gpuenv.errors import GpuenvError, IntegrityError, RequestError

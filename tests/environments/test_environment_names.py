@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from environments.little_index import Listener, PlanMaker
 
+from environments.little_index import Listener, PlanMaker
 from gpuenv import environments
 from gpuenv.environments import layout
 from gpuenv.errors import RequestError

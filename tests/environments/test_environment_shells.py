@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from environments.little_index import Child, Listener, PlanMaker
 
+from environments.little_index import Child, Listener, PlanMaker
 from gpuenv import environments
 from gpuenv.environments import layout, shells
 from gpuenv.environments.activation import activated

@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
-from environments.little_index import Child, Listener, PlanMaker, PythonRunner, beside
 
+from environments.little_index import Child, Listener, PlanMaker, PythonRunner, beside
 from gpuenv import environments
 from gpuenv.environments import layout, locking
 from gpuenv.errors import RequestError, UnavailableError

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from machines.stub_driver import Setter, build_stubs
 
 

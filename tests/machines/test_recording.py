@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from machines.stub_driver import BareHost
 
 from gpuenv.errors import RequestError, UnavailableError
 from gpuenv.machines.probe import probe
 from gpuenv.machines.recording import RecordedHost, RecordingHost, load_recording, read_recording, save_recording
 from gpuenv.machines.scrub import PrivateWords, private_words, scrub
 from gpuenv.model import Machine, to_json
+from machines.stub_driver import BareHost
 
 WORDS = PrivateWords(home="/gpfs/people/jdoe", words=(("jdoe", "user"), ("node17", "host")))
 

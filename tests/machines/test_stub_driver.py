@@ -11,11 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
-from machines.stub_driver import STUBS, BareHost, Setter, build_stubs, probe_and_replay
 
 from gpuenv.machines import local
 from gpuenv.model import DriverState, Machine
 from gpuenv.versions import ComputeCapability, CudaVersion, DriverVersion
+from machines.stub_driver import STUBS, BareHost, Setter, build_stubs, probe_and_replay
 
 H100 = "NVIDIA H100 80GB HBM3|9.0|81559|"
 A100 = "NVIDIA A100-SXM4-40GB|8.0|40960|"

@@ -6,26 +6,9 @@ import click
 
 from gpuenv.cli.text import paint
 from gpuenv.errors import GpuenvError
-from gpuenv.model import JSON_VERSION, Noun, to_json
+from gpuenv.model import ErrorBody, ErrorDocument, to_json
 
 __all__ = ["show_failure", "show_usage_error"]
-
-
-class ErrorBody(Noun, frozen=True, kw_only=True):
-    """What went wrong, in the shape that every error has in JSON."""
-
-    code: str
-    message: str
-    reasons: tuple[str, ...] = ()
-    hints: tuple[str, ...] = ()
-    details: str = ""
-
-
-class ErrorDocument(Noun, frozen=True, kw_only=True):
-    """What `--json` prints in place of an answer."""
-
-    version: int = JSON_VERSION
-    error: ErrorBody
 
 
 def show_failure(error: GpuenvError, *, as_json: bool, verbose: bool) -> None:

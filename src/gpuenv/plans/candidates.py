@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
 
+import msgspec
+
 from gpuenv.channels.catalog import Build, builds_of, find_project
-from gpuenv.model import Finding, Machine, Verdict
+from gpuenv.model import Finding, Jit, Machine, Verdict
 from gpuenv.plans.specs import GpuSpec
 from gpuenv.rules import check
 
@@ -43,12 +46,11 @@ class Candidate:
     @cached_property
     def tier(self) -> Tier:
         """Where the build stands in the order of preference."""
-        worst = Verdict.worst(
-            finding.verdict
-            for finding in self.findings
-            if finding.rule not in _NOT_HELD_AGAINST and not _is_jit(finding)
-        )
-        return Tier(worst.badness)
+        return Tier(Verdict.worst(finding.verdict for finding in self.findings if _held_against(finding)).badness)
+
+
+def _held_against(finding: Finding) -> bool:
+    return finding.verdict is not Verdict.WORKS and finding.rule not in _NOT_HELD_AGAINST and not _is_jit(finding)
 
 
 def _is_jit(finding: Finding) -> bool:
@@ -57,7 +59,7 @@ def _is_jit(finding: Finding) -> bool:
 
 def objections(candidate: Candidate) -> tuple[Finding, ...]:
     """The findings that put a candidate in its tier, the worst first and otherwise in the order of the rules."""
-    against = [finding for finding in candidate.findings if finding.verdict is not Verdict.WORKS]
+    against = [finding for finding in candidate.findings if _held_against(finding)]
     return tuple(sorted(against, key=lambda finding: -finding.verdict.badness))
 
 
@@ -105,6 +107,17 @@ def _without_pulling(builds: list[Build], requested: set[str]) -> list[Build]:
 
 def _judged(builds: list[Build], machine: Machine) -> Iterator[Candidate]:
     for build in builds:
-        # What other packages stand on asks nothing of a machine whose GPU nobody uses.
+        # What other packages stand on asks no GPU of a machine that has none; its Python and system count all the same.
         unused = build.library and not machine.nvidia_gpus
-        yield Candidate(build=build, findings=() if unused else check(build.needs, machine))
+        asks_less = msgspec.structs.replace(build.needs, uses_gpu=False, lowest_capability=None)
+        yield Candidate(
+            build=_within_driver(build, machine), findings=check(asks_less if unused else build.needs, machine)
+        )
+
+
+def _within_driver(build: Build, machine: Machine) -> Build:
+    """A build that hands PTX to the driver keeps the CUDA line from being newer than the driver's own CUDA."""
+    serves = machine.driver.cuda
+    if build.needs.jit is not Jit.PTX or serves is None or not machine.nvidia_gpus:
+        return build
+    return dataclasses.replace(build, constrains=(*build.constrains, f"cuda-version <={serves}"))

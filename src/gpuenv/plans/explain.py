@@ -9,13 +9,13 @@ from packaging.version import Version
 
 from gpuenv.channels.catalog import find_project
 from gpuenv.model import Choice, Finding, Machine, PassedOver, Verdict
-from gpuenv.plans.candidates import Candidate, objections
+from gpuenv.plans.candidates import Candidate, Tier, objections
 from gpuenv.plans.solver import matches
 from gpuenv.plans.specs import GpuSpec
 
 __all__ = ["explain_choices", "in_words", "preference"]
 
-_WHOLE_MAJOR = re.compile(r">=(\d+)\.\d+,<\d+")
+_ONE_MAJOR = re.compile(r">=(\d+)(?:\.(\d+))?,<\d+")
 
 
 def preference(candidate: Candidate) -> tuple[Version, int]:
@@ -28,8 +28,12 @@ def explain_choices(
     candidates: Mapping[str, list[Candidate]],
     specs: tuple[GpuSpec, ...],
     machine: Machine,
+    worst: Tier,
 ) -> tuple[Choice, ...]:
-    """For each package of the GPU layer that users would ask about: what was passed over, and notes on the choice."""
+    """For each package of the GPU layer that users would ask about: what was passed over, and notes on the choice.
+
+    `worst` is the tier down to which builds could be picked.
+    """
     wanted: dict[str, list[str]] = {}
     for spec in specs:
         wanted.setdefault(spec.name, []).append(spec.conda)
@@ -42,7 +46,7 @@ def explain_choices(
     return tuple(
         Choice(
             package=name,
-            passed_over=tuple(_passed_over(pick, candidates[name], picks, wanted.get(name, []))),
+            passed_over=tuple(_passed_over(pick, picks, candidates, wanted.get(name, []), worst)),
             notes=tuple(_notes(pick, candidates[name], machine)),
         )
         for name, pick in picks.items()
@@ -51,10 +55,14 @@ def explain_choices(
 
 
 def _passed_over(
-    pick: Candidate, builds: list[Candidate], picks: Mapping[str, Candidate], wanted: list[str]
+    pick: Candidate,
+    picks: Mapping[str, Candidate],
+    candidates: Mapping[str, list[Candidate]],
+    wanted: list[str],
+    worst: Tier,
 ) -> Iterator[PassedOver]:
     seen: set[str] = set()
-    for candidate in sorted(builds, key=preference, reverse=True):
+    for candidate in sorted(candidates[pick.build.project], key=preference, reverse=True):
         build = candidate.build
         newer = Version(build.version) > Version(pick.build.version)
         same_but_gpu = build.version == pick.build.version and build.gpu and not pick.build.gpu
@@ -62,34 +70,50 @@ def _passed_over(
             continue
         if not all(matches(spec, candidate) for spec in wanted):
             continue
-        reason = _reason(candidate, picks)
+        reason = _reason(candidate, picks, candidates, worst)
         if reason:
             seen.add(build.version)
             yield PassedOver(version=build.version, build=build.build, reason=reason)
 
 
-def _reason(candidate: Candidate, picks: Mapping[str, Candidate]) -> Finding | None:
+def _reason(
+    candidate: Candidate, picks: Mapping[str, Candidate], candidates: Mapping[str, list[Candidate]], worst: Tier
+) -> Finding | None:
     against = objections(candidate)
-    if against and against[0].verdict in {Verdict.FAILS, Verdict.UNKNOWN}:
+    if candidate.tier > worst:
         return against[0]
-    clash = _clash(candidate, picks)
+    clash = _clash(candidate, picks, candidates, worst)
     if clash:
         return Finding(rule="fits-together", verdict=Verdict.FAILS, subject=candidate.build.project, message=clash)
     return against[0] if against else None
 
 
-def _clash(candidate: Candidate, picks: Mapping[str, Candidate]) -> str | None:
+def _clash(
+    candidate: Candidate, picks: Mapping[str, Candidate], candidates: Mapping[str, list[Candidate]], worst: Tier
+) -> str | None:
     build = candidate.build
-    for depend in (*build.depends, *build.constrains):
-        other = picks.get(depend.split()[0])
-        if other and not matches(depend, other):
-            return (
-                f"needs {in_words(depend)}; the plan has {other.build.version}{_for_whom(other, build.project, picks)}"
-            )
+    if direct := _needs_another(candidate, picks):
+        return direct
     for pick in picks.values():
         for depend in pick.build.depends:
             if depend.split()[0] == build.project and not matches(depend, candidate):
                 return f"{pick.build.project} {pick.build.version} needs {in_words(depend)}"
+    others = {name: pick for name, pick in picks.items() if name != build.project}
+    for name in (depend.split()[0] for depend in build.depends):
+        could_come = [one for one in candidates.get(name, ()) if one.tier <= worst] if name not in picks else []
+        clashes = [_needs_another(one, others) for one in sorted(could_come, key=preference, reverse=True)]
+        if clashes and all(clashes):
+            return f"needs {name}, which {clashes[0]}"
+    return None
+
+
+def _needs_another(candidate: Candidate, picks: Mapping[str, Candidate]) -> str | None:
+    build = candidate.build
+    for depend in (*build.depends, *build.constrains):
+        other = picks.get(depend.split()[0])
+        if other and not matches(depend, other):
+            for_whom = _for_whom(other, build.project, picks)
+            return f"needs {in_words(depend)}; the plan has {other.build.version}{for_whom}"
     return None
 
 
@@ -98,8 +122,12 @@ def in_words(depend: str) -> str:
     name, _, rest = depend.partition(" ")
     version = rest.split()[0] if rest else ""
     if name == "cuda-version":
-        whole_major = _WHOLE_MAJOR.fullmatch(version)
-        return f"CUDA {whole_major[1] if whole_major else version.removesuffix('.*')}"
+        major = _ONE_MAJOR.fullmatch(version)
+        if major and (major[2] or "0") != "0":
+            return f"CUDA {major[1]}.{major[2]} or a later {major[1]}"
+        if version.startswith("<="):
+            return f"CUDA {version[2:]} or older"
+        return f"CUDA {major[1] if major else version.removesuffix('.*')}"
     return f"{name} {version.removeprefix('==')}".strip(" *")
 
 

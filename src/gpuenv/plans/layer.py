@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import combinations, islice
 
 import msgspec
 
 from gpuenv.facts.toolkits import newest_toolkit
-from gpuenv.model import Driver, DriverState, Gpu, Jit, Machine
+from gpuenv.model import Driver, DriverState, Gpu, Machine
 from gpuenv.plans.candidates import Candidate, Tier, find_candidates
 from gpuenv.plans.refusals import explain_refusal
 from gpuenv.plans.solver import Unsolvable, matches, solve_layer
@@ -16,6 +18,9 @@ from gpuenv.plans.specs import GpuSpec
 from gpuenv.versions import ComputeCapability
 
 __all__ = ["Layer", "choose_layer", "gpu_spots", "on_a_gpu_machine"]
+
+_MOST_ATTEMPTS = 24
+"""How many parts of the packages are tried on the GPU when not all of them can be there together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +54,7 @@ def choose_layer(specs: tuple[GpuSpec, ...], machine: Machine, bounds: tuple[str
     failure = Unsolvable("no candidates")
     for worst in (Tier.WHOLE, Tier.DEGRADED, Tier.UNKNOWN) if all(spec.name in candidates for spec in specs) else ():
         try:
-            found = _solve_tier(specs, candidates, machine, worst, bounds=bounds, prefer_gpu=prefer_gpu)
+            found = _solve_tier(specs, candidates, worst, bounds=bounds, prefer_gpu=prefer_gpu)
         except Unsolvable as unsolvable:
             failure = unsolvable
             continue
@@ -65,33 +70,50 @@ def choose_layer(specs: tuple[GpuSpec, ...], machine: Machine, bounds: tuple[str
 def _solve_tier(
     specs: tuple[GpuSpec, ...],
     candidates: dict[str, list[Candidate]],
-    machine: Machine,
     worst: Tier,
     *,
     bounds: tuple[str, ...],
     prefer_gpu: bool,
 ) -> Layer:
     wanted = [spec.conda for spec in specs]
-    bounds = (*bounds, *_ptx_bound(candidates, machine))
+
+    def solve(gpu_only: Collection[str]) -> Layer:
+        picks = solve_layer(candidates, wanted, bounds=bounds, worst=worst, prefer_gpu=prefer_gpu, gpu_only=gpu_only)
+        return Layer(picks=picks, candidates=candidates, worst=worst, named=frozenset(spec.name for spec in specs))
+
     # First with every package on the GPU that can be there: an older release on the GPU is worth more than a newer
     # one beside which another package falls to the CPU.
-    on_gpu = {
-        name
-        for name in {spec.project.name for spec in specs}
-        if prefer_gpu and any(one.build.gpu and one.tier <= worst for one in candidates.get(name, ()))
-    }
-    for gpu_only in (on_gpu, frozenset[str]()) if on_gpu else (frozenset[str](),):
-        try:
-            picks = solve_layer(
-                candidates, wanted, bounds=bounds, worst=worst, prefer_gpu=prefer_gpu, gpu_only=gpu_only
-            )
-        except Unsolvable:
-            if not gpu_only:
-                raise
-            continue
-        named = frozenset(spec.name for spec in specs)
-        return Layer(picks=picks, candidates=candidates, worst=worst, named=named)
-    raise AssertionError("the last attempt returns or raises")
+    on_gpu = _could_be_on_gpu(specs, candidates, worst) if prefer_gpu else []
+    if not on_gpu:
+        return solve(())
+    with suppress(Unsolvable):
+        return solve(on_gpu)
+    any_set = solve(())
+    for left in _fewer_at_a_time(on_gpu):
+        with suppress(Unsolvable):
+            return solve(left)
+    return any_set
+
+
+def _could_be_on_gpu(specs: tuple[GpuSpec, ...], candidates: Mapping[str, list[Candidate]], worst: Tier) -> list[str]:
+    """The packages with a GPU build that is good enough; those that carry GPU code of their own first, since they lose
+    most on the CPU, and otherwise as they were typed.
+    """
+    builds = {name: _gpu_builds(candidates, name, worst) for name in dict.fromkeys(spec.project.name for spec in specs)}
+    return sorted(
+        (name for name, found in builds.items() if found),
+        key=lambda name: all(one.build.needs.libraries == () for one in builds[name]),
+    )
+
+
+def _gpu_builds(candidates: Mapping[str, list[Candidate]], name: str, worst: Tier) -> list[Candidate]:
+    return [one for one in candidates.get(name, ()) if one.build.gpu and one.tier <= worst]
+
+
+def _fewer_at_a_time(names: list[str]) -> Iterator[Collection[str]]:
+    """Parts of `names`, the largest first, in which the last names are missing before the first ones."""
+    parts = (part for size in range(len(names) - 1, 0, -1) for part in combinations(names, size))
+    return islice(parts, _MOST_ATTEMPTS)
 
 
 def gpu_spots(layer: Layer) -> list[str]:
@@ -101,15 +123,6 @@ def gpu_spots(layer: Layer) -> list[str]:
         for name, pick in layer.picks.items()
         if not pick.build.gpu and any(one.build.gpu for one in layer.candidates[name])
     ]
-
-
-def _ptx_bound(candidates: Mapping[str, list[Candidate]], machine: Machine) -> Iterable[str]:
-    """Where a package hands PTX to the driver, the CUDA line may not be newer than the driver's own CUDA."""
-    hands_ptx = any(one.build.needs.jit is Jit.PTX for builds in candidates.values() for one in builds)
-    if hands_ptx and machine.driver.cuda and machine.nvidia_gpus and "cuda-version" in candidates:
-        newest = machine.driver.cuda
-        if newest.numbers >= (12, 0):
-            yield f"cuda-version <={newest.major}.{newest.minor}"
 
 
 def on_a_gpu_machine(specs: tuple[GpuSpec, ...], machine: Machine) -> dict[str, Candidate]:

@@ -144,7 +144,7 @@ def _explain(
             notes.append(f"a machine with an NVIDIA GPU would get {', '.join(named)}")
             hints.append("plan for another machine: `--machine gpu=NAME,driver=VERSION`")
     return Explanation(
-        choices=explain_choices(layer.picks, layer.candidates, wanted.gpu, machine),
+        choices=explain_choices(layer.picks, layer.candidates, wanted.gpu, machine, layer.worst),
         notes=tuple(notes),
         hints=tuple(hints),
     )

@@ -72,7 +72,6 @@ def solve_layer(
     `Unsolvable` when there is no such set.
     """
     from rattler import MatchSpec, solve
-    from rattler.exceptions import SolverError
 
     admitted = {
         name: [one for one in builds if one.tier <= worst and (one.build.gpu or name not in gpu_only)]
@@ -97,10 +96,10 @@ def solve_layer(
             timeout=_TIMEOUT,
         )
     )
-    if isinstance(picked, SolverError):
+    if isinstance(picked, Exception):
         if "cancelled" in str(picked):
-            raise ToolError("rattler found no answer within a minute", reasons=tuple(specs)) from picked
-        raise Unsolvable(str(picked).strip()) from picked
+            raise ToolError("rattler found no answer within a minute", reasons=tuple(specs))
+        raise Unsolvable(str(picked).strip())
     return {record.name.normalized: by_file[record.file_name] for record in picked}
 
 
@@ -132,9 +131,10 @@ async def _answer(solving: Awaitable[list[RepoDataRecord]]) -> list[RepoDataReco
 
     # An error that went up through the loop would keep hold of it.
     try:
-        return await solving
+        found: list[RepoDataRecord] = await solving
     except SolverError as error:
-        return error
+        return Exception(str(error))
+    return found
 
 
 def _record(candidate: Candidate, *, known: Iterable[str], shunned: bool) -> RepoDataRecord:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from gpuenv.facts.gpus import find_gpu
 from gpuenv.model import Evidence, Finding, Gpu, Machine, Needs, Verdict
-from gpuenv.rules.reading import cuda_gpus, gpu_label, names_no_package
+from gpuenv.rules.reading import cuda_gpus, gpu_label, names_no_package, opens
 
 GIB = 2**30
 _BOARDS = {
@@ -29,7 +29,7 @@ def host_memory(needs: Needs, machine: Machine) -> Iterator[Finding]:
     """Data goes to the GPU through the host's memory, so two to four times the GPUs' memory is advised there."""
     if not _judges_machine(needs, machine) or machine.system.jetson:
         return
-    sizes = [gpu.memory_bytes for gpu in machine.nvidia_gpus if gpu.usable]
+    sizes = [gpu.memory_bytes for gpu in machine.nvidia_gpus if opens(gpu)]
     host = machine.memory_bytes
     evidence = (
         Evidence(what="host memory", value=_gib(host), source=machine.sources.get("memory_bytes", "")),

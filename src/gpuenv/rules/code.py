@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gpuenv.facts.toolkits import load_toolkits
 from gpuenv.model import Evidence, Finding, Gpu, LibraryCode, Machine, Needs, Verdict
 from gpuenv.rules.coverage import Coverage, Way, breadth, measure_coverage
-from gpuenv.rules.reading import cuda_gpus, driver_evidence, gpu_evidence, gpu_label
-from gpuenv.versions import ComputeCapability
+from gpuenv.rules.reading import cuda_gpus, driver_evidence, gpu_evidence, gpu_label, served_cuda
+from gpuenv.versions import ComputeCapability, CudaVersion
 
 
 def kernel_image(needs: Needs, machine: Machine) -> Iterator[Finding]:
@@ -17,7 +18,7 @@ def kernel_image(needs: Needs, machine: Machine) -> Iterator[Finding]:
     if not needs.uses_gpu or not cuda_gpus(machine):
         return
     if needs.libraries is None:
-        if needs.jit is None and needs.cuda is not None:
+        if needs.jit is None:
             yield _finding(
                 "kernel-image", needs, Verdict.UNKNOWN, "nobody has read which GPUs its machine code is for", ()
             )
@@ -36,8 +37,8 @@ def kernel_image(needs: Needs, machine: Machine) -> Iterator[Finding]:
             yield _finding("kernel-image", needs, Verdict.DEGRADED, message, evidence)
         elif coverage.way is Way.NONE:
             verdict = Verdict.FAILS if without == len(judged) else Verdict.DEGRADED
-            message = f"carries no code for {gpu_label(gpu)}: {targets_in_words(main)}"
-            yield _finding("kernel-image", needs, verdict, message, evidence)
+            message, *hints = _nothing_runs(main, gpu, needs, machine)
+            yield _finding("kernel-image", needs, verdict, message, evidence, *hints)
         else:
             message = f"whether its code runs on {gpu_label(gpu)} cannot be told: {targets_in_words(main)}"
             yield _finding("kernel-image", needs, Verdict.UNKNOWN, message, evidence)
@@ -56,28 +57,31 @@ def side_library(needs: Needs, machine: Machine) -> Iterator[Finding]:
             continue
         for library in needs.libraries or ():
             coverage = _measure(library, gpu, needs, machine)
-            if library is main or coverage.way is not Way.NONE:
-                continue
-            general = coverage.breadth >= (measured.breadth + 1) // 2
-            runs = coverage.sass + coverage.jit + coverage.unknown
-            message = f"`{library.name}` has code for {gpu_label(gpu)} in {runs} of {coverage.general} units"
-            if not general:
-                message += ", since it is for other GPUs on purpose"
-            yield _finding(
-                "side-library",
-                needs,
-                Verdict.DEGRADED if general else Verdict.WORKS,
-                message,
-                (_units(coverage), gpu_evidence(gpu, machine)),
-            )
+            if library is not main and coverage.way not in {Way.SASS, Way.JIT}:
+                verdict, message = _judge_side(coverage, measured, gpu)
+                evidence = (_units(coverage), gpu_evidence(gpu, machine))
+                yield _finding("side-library", needs, verdict, message, evidence)
+
+
+def _judge_side(side: Coverage, main: Coverage, gpu: Gpu) -> tuple[Verdict, str]:
+    message = f"`{side.library}` has code for {gpu_label(gpu)} in {side.runs} of {side.general} units"
+    if side.breadth < (main.breadth + 1) // 2:
+        return Verdict.WORKS, f"{message}, since it is for other GPUs on purpose"
+    if side.way is Way.UNKNOWN:
+        return Verdict.UNKNOWN, f"whether `{side.library}` runs on {gpu_label(gpu)} cannot be told"
+    return Verdict.DEGRADED, message
 
 
 def main_library(libraries: tuple[LibraryCode, ...]) -> LibraryCode | None:
-    """The library with most GPU code, by its bytes and then its units; None where there is none."""
-    with_code = [library for library in libraries if library.groups]
-    return max(
-        with_code, key=lambda library: (library.size_bytes, sum(group.units for group in library.groups)), default=None
-    )
+    """The library with most GPU code, by its bytes and then its units; None where there is none.
+
+    NVIDIA's own libraries stand back: where a wheel brings them along, they are larger than the package's code.
+    """
+
+    def weight(library: LibraryCode) -> tuple[bool, int, int]:
+        return not library.selects_at_run_time, library.size_bytes, sum(group.units for group in library.groups)
+
+    return max((library for library in libraries if library.groups), key=weight, default=None)
 
 
 def targets_in_words(library: LibraryCode) -> str:
@@ -96,14 +100,39 @@ def _span(capabilities: list[ComputeCapability]) -> str:
     return str(capabilities[0]) if len(capabilities) == 1 else f"{capabilities[0]} to {capabilities[-1]}"
 
 
+def _nothing_runs(library: LibraryCode, gpu: Gpu, needs: Needs, machine: Machine) -> tuple[str, ...]:
+    """Why none of it runs, and what to do: its PTX may only be too new for the driver."""
+    compiles = (
+        toolkit.version
+        for toolkit in load_toolkits()
+        if measure_coverage(library, gpu, driver_cuda=toolkit.version, built_with=_writer(needs)).way is Way.JIT
+    )
+    serves = served_cuda(machine)
+    if serves is None or (first := next(compiles, None)) is None:
+        return (f"carries no code for {gpu_label(gpu)}: {targets_in_words(library)}",)
+    return (
+        f"carries only PTX that fits {gpu_label(gpu)}, for drivers of CUDA {first} or later; here is one of {serves}",
+        f"update the driver to one that serves CUDA {first}",
+    )
+
+
 def _measure(library: LibraryCode, gpu: Gpu, needs: Needs, machine: Machine) -> Coverage:
-    return measure_coverage(library, gpu, driver_cuda=machine.driver.cuda, built_with=needs.cuda_newest or needs.cuda)
+    serves, writer = served_cuda(machine), _writer(needs)
+    # Where several toolkits come into question, a driver between them tells nothing.
+    between = needs.cuda and serves and writer and needs.cuda <= serves < writer
+    return measure_coverage(library, gpu, driver_cuda=serves, built_with=None if between else writer)
+
+
+def _writer(needs: Needs) -> CudaVersion | None:
+    """The CUDA that wrote PTX whose ISA nobody read."""
+    return needs.cuda_newest or needs.cuda
 
 
 def _units(coverage: Coverage) -> Evidence:
-    runs = coverage.sass + coverage.jit + coverage.unknown
-    return Evidence(what=f"units of {coverage.library} that run", value=f"{runs} of {coverage.general}")
+    return Evidence(what=f"units of {coverage.library} that run", value=f"{coverage.runs} of {coverage.general}")
 
 
-def _finding(rule: str, needs: Needs, verdict: Verdict, message: str, evidence: tuple[Evidence, ...]) -> Finding:
-    return Finding(rule=rule, verdict=verdict, subject=needs.subject, message=message, evidence=evidence)
+def _finding(
+    rule: str, needs: Needs, verdict: Verdict, message: str, evidence: tuple[Evidence, ...], *hints: str
+) -> Finding:
+    return Finding(rule=rule, verdict=verdict, subject=needs.subject, message=message, evidence=evidence, hints=hints)

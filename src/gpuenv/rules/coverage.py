@@ -11,11 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from gpuenv.facts.architectures import family
-from gpuenv.facts.toolkits import ptx_first_cuda
+from gpuenv.facts.architectures import family, find_capability
+from gpuenv.facts.toolkits import load_toolkits, ptx_first_cuda
 from gpuenv.model import Gpu, LibraryCode, UnitGroup
 from gpuenv.rules.reading import is_tegra
-from gpuenv.versions import CodeImage, CudaVersion
+from gpuenv.versions import CodeImage, ComputeCapability, CudaVersion, PtxIsa
 
 __all__ = ["COVERED", "NOT_COVERED", "Coverage", "Way", "breadth", "measure_coverage", "way_to_run"]
 
@@ -48,20 +48,29 @@ class Coverage:
     selects: bool
 
     @property
+    def runs(self) -> int:
+        """How many of the general units run, counting those that perhaps do."""
+        return self.sass + self.jit + self.unknown
+
+    @property
     def share(self) -> float:
         """Share of the general units that run, counting those that perhaps do."""
-        return (self.sass + self.jit + self.unknown) / self.general if self.general else 0.0
+        return self.runs / self.general if self.general else 0.0
 
     @property
     def way(self) -> Way | None:
-        """How the library as a whole runs; None where the share is between the two bounds."""
-        runs = self.sass + self.jit + self.unknown
-        covered = runs > 0 if self.selects else self.share >= COVERED
-        if not covered:
-            return Way.NONE if self.selects or self.share < NOT_COVERED else None
-        if self.sass >= runs - self.sass:
-            return Way.SASS
-        return Way.JIT if self.jit >= self.unknown else Way.UNKNOWN
+        """How the library as a whole runs; None where the share is between the two bounds.
+
+        Units that perhaps run make a library `UNKNOWN` where the answer depends on them.
+        """
+        if self.selects:
+            counts = {Way.SASS: self.sass, Way.JIT: self.jit, Way.UNKNOWN: self.unknown}
+            return next((way for way, units in counts.items() if units), Way.NONE)
+        if self.general and (self.sass + self.jit) / self.general >= COVERED:
+            return Way.SASS if self.sass >= self.jit else Way.JIT
+        if self.share < NOT_COVERED:
+            return Way.NONE
+        return Way.UNKNOWN if self.unknown else None
 
 
 def breadth(group: UnitGroup) -> int:
@@ -74,11 +83,15 @@ def way_to_run(image: CodeImage, gpu: Gpu, *, driver_cuda: CudaVersion | None, b
 
     SASS runs on its own major and the same or a higher minor, but never moves to or from a Tegra chip. PTX runs on
     any later GPU if the driver knows its PTX ISA. `a` code runs on its own capability alone, `f` code in its family.
+    Whether code for a capability runs on the same GPU under its later number (10.1 became 11.0) nobody has said.
     """
     device = gpu.compute_capability
     if device is None:
         return Way.UNKNOWN
     target = image.capability
+    portable = image.is_ptx and not image.suffix and device >= target
+    if _is_renamed(device, target) and not portable:
+        return Way.UNKNOWN
     if image.suffix == "a":
         fits = device == target
     elif image.suffix == "f":
@@ -93,10 +106,28 @@ def way_to_run(image: CodeImage, gpu: Gpu, *, driver_cuda: CudaVersion | None, b
         return Way.NONE
     if not image.is_ptx:
         return Way.SASS
-    writer = (ptx_first_cuda(image.ptx_isa) if image.ptx_isa else None) or built_with
-    if driver_cuda is None or writer is None:
+    return _way_of_ptx(image.ptx_isa, driver_cuda=driver_cuda, built_with=built_with)
+
+
+def _is_renamed(device: ComputeCapability, target: ComputeCapability) -> bool:
+    row = find_capability(device)
+    return device != target and row is not None and row is find_capability(target)
+
+
+def _way_of_ptx(isa: PtxIsa | None, *, driver_cuda: CudaVersion | None, built_with: CudaVersion | None) -> Way:
+    """Whether the driver knows the PTX ISA; where nobody read that, it is the one of the CUDA of the build."""
+    first = ptx_first_cuda(isa) if isa else built_with
+    if driver_cuda is None or (isa is None and first is None):
         return Way.UNKNOWN
-    return Way.JIT if driver_cuda >= writer else Way.NONE
+    if first is not None:
+        return Way.JIT if driver_cuda >= first else Way.NONE
+    assert isa is not None
+    known = load_toolkits()
+    if any(toolkit.ptx_isa > isa and driver_cuda >= toolkit.version for toolkit in known):
+        return Way.JIT
+    return (
+        Way.NONE if any(toolkit.ptx_isa < isa and driver_cuda < toolkit.version for toolkit in known) else Way.UNKNOWN
+    )
 
 
 def measure_coverage(
@@ -105,8 +136,9 @@ def measure_coverage(
     """The coverage of `gpu` by `library`, for a driver that serves `driver_cuda` (None where that is not known)."""
     breadths = [breadth(group) for group in library.groups]
     widest = max(breadths, default=0)
-    # A library whose units are for one generation each chooses among them by GPU, whoever made it.
-    selects = library.selects_at_run_time or (widest == 1 and len(library.groups) > 1)
+    # A library whose units are for one GPU generation each, and not all for the same, chooses among them by GPU.
+    targets = {frozenset(image.capability for image in group.images) for group in library.groups}
+    selects = library.selects_at_run_time or (widest == 1 and len(targets) > 1)
     counted: dict[Way, int] = dict.fromkeys(Way, 0)
     for group, group_breadth in zip(library.groups, breadths, strict=True):
         if selects or group_breadth >= (widest + 1) // 2:

@@ -1,33 +1,35 @@
-"""Rules on NVIDIA's driver: that it is there, whole, new enough for the CUDA line, and made for the GPU."""
+"""Rules on NVIDIA's driver itself: that it is there, whole, and made for the GPU."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gpuenv.facts.architectures import find_capability
-from gpuenv.facts.toolkits import driver_floor as find_floor
+from gpuenv.facts.architectures import Capability, find_capability
+from gpuenv.facts.toolkits import load_toolkits
 from gpuenv.model import DriverState, Evidence, Finding, Gpu, Machine, Needs, OperatingSystem, Verdict
-from gpuenv.rules.reading import cuda_gpus, driver_evidence, driver_system, gpu_evidence, gpu_label
-from gpuenv.versions import CudaVersion, DriverVersion
+from gpuenv.rules.reading import cuda_gpus, driver_evidence, driver_system, gpu_evidence, gpu_label, numbered_driver
 
-_NOT_NVIDIA = {
-    "nouveau": "Nouveau",
-    "nova": "Nova",
-    "nova_core": "Nova",
-    "vfio-pci": "vfio-pci, for a virtual machine,",
-}
+__all__ = ["asks_driver", "driver_generation", "driver_match", "driver_present", "is_foreign"]
+
+_NOT_NVIDIA = {"nouveau": "Nouveau", "nova": "Nova", "nova_core": "Nova", "vfio-pci": "vfio-pci"}
 
 
-def _asks_driver(needs: Needs, machine: Machine) -> bool:
-    """Whether the driver matters: not where there is no NVIDIA GPU that could use it."""
-    return needs.uses_gpu and machine.system.os is not OperatingSystem.MACOS and machine.gpus != ()
+def asks_driver(needs: Needs, machine: Machine) -> bool:
+    """Whether the driver matters: not where it is known that no NVIDIA GPU could use it."""
+    no_nvidia = machine.gpus is not None and not machine.nvidia_gpus
+    return needs.uses_gpu and machine.system.os is not OperatingSystem.MACOS and not no_nvidia
+
+
+def is_foreign(machine: Machine) -> bool:
+    """Whether a kernel driver that gives no CUDA holds the GPUs."""
+    return machine.driver.module in _NOT_NVIDIA
 
 
 def driver_present(needs: Needs, machine: Machine) -> Iterator[Finding]:
     """CUDA needs NVIDIA's own driver, loaded. Nouveau and Nova, which Linux distributions ship, give no CUDA and have
     to make way for it.
     """
-    if not _asks_driver(needs, machine) or (machine.gpus and not machine.nvidia_gpus):
+    if not asks_driver(needs, machine):
         return
     driver = machine.driver
 
@@ -43,11 +45,17 @@ def driver_present(needs: Needs, machine: Machine) -> Iterator[Finding]:
             hints=hints,
         )
 
-    if driver.module in _NOT_NVIDIA:
+    if driver.module == "vfio-pci":
+        yield finding(
+            Verdict.FAILS,
+            "vfio-pci holds the GPU for a virtual machine, and CUDA needs NVIDIA's own driver in its place",
+            "use the GPU inside of the virtual machine, or take its PCI id out of the options of vfio-pci and restart",
+        )
+    elif driver.module in _NOT_NVIDIA:
         yield finding(
             Verdict.FAILS,
             f"{_NOT_NVIDIA[driver.module]} drives the GPU, and CUDA needs NVIDIA's own driver in its place",
-            "install the driver that your distribution packages as `nvidia-driver`, then restart",
+            f"{_how_to_install(machine)}, then restart",
         )
     elif driver.state is DriverState.LOADED:
         yield finding(Verdict.WORKS, f"NVIDIA's driver {driver.version or ''} is loaded".replace("  ", " "))
@@ -61,10 +69,23 @@ def driver_present(needs: Needs, machine: Machine) -> Iterator[Finding]:
         yield finding(
             Verdict.FAILS,
             "NVIDIA's driver is not installed",
-            "install the driver that your distribution packages as `nvidia-driver`",
+            _how_to_install(machine),
         )
     else:
         yield finding(Verdict.UNKNOWN, "the driver is not known", "name it: `--machine …,driver=535.129.03`")
+
+
+def _how_to_install(machine: Machine) -> str:
+    """Where the driver comes from. Under WSL and in a container it is the one outside, and none belongs inside."""
+    if machine.system.wsl:
+        return "install NVIDIA's driver for Windows, outside of WSL, and none inside"
+    if machine.system.os is OperatingSystem.WINDOWS:
+        return "install NVIDIA's driver for Windows, from its download page"
+    if machine.system.jetson:
+        return "install JetPack, which brings the driver"
+    if machine.system.container:
+        return "start the container with the host's driver: `--gpus all` and the NVIDIA Container Toolkit"
+    return "install the driver that your distribution packages as `nvidia-driver`"
 
 
 def driver_match(needs: Needs, machine: Machine) -> Iterator[Finding]:
@@ -72,7 +93,7 @@ def driver_match(needs: Needs, machine: Machine) -> Iterator[Finding]:
     not, and every CUDA call fails.
     """
     driver = machine.driver
-    if not _asks_driver(needs, machine) or not (driver.version and driver.kernel_version):
+    if not asks_driver(needs, machine) or not (driver.version and driver.kernel_version):
         return
     same = driver.version == driver.kernel_version
     kernel = Evidence(
@@ -90,100 +111,48 @@ def driver_match(needs: Needs, machine: Machine) -> Iterator[Finding]:
     )
 
 
-def driver_floor(needs: Needs, machine: Machine) -> Iterator[Finding]:
-    """Each CUDA major has an oldest driver, from CUDA 11 on the same for all its minor versions; up to 10.2 each
-    toolkit has its own. Newer drivers run older CUDA. A cuda-compat package lifts what the driver serves.
-    """
-    if not _asks_driver(needs, machine) or (needs.cuda is None and needs.driver_floor is None):
-        return
-    driver = machine.driver
-    if driver.state in {DriverState.MISSING, DriverState.INSTALLED} or driver.module in _NOT_NVIDIA:
-        return
-    floor = find_floor(needs.cuda, driver_system(machine)) if needs.cuda else None
-    floors = [version for version in (floor and floor.version, needs.driver_floor) if version]
-    oldest = max(floors) if floors else None
-    verdict = _judge_floor(needs, driver.version, driver.cuda, oldest)
-    line = f"CUDA {_line(needs)}" if needs.cuda else "it"
-    here = f"driver {driver.version}" if driver.version else f"the driver serves CUDA {driver.cuda}"
-    if verdict is Verdict.UNKNOWN:
-        message = f"{line} needs driver {oldest or 'of an unknown version'}; the driver here is not known"
-    elif verdict is Verdict.WORKS:
-        message = f"{line} runs from driver {oldest} on; here {here}" if oldest else f"{line} runs; here {here}"
-    else:
-        message = f"{line} needs driver {oldest or 'of a newer branch'} or later; here {here}"
-    needed = Evidence(
-        what="driver needed", value=str(oldest), source=", ".join(floor.source) if floor else needs.subject
-    )
-    yield Finding(
-        rule="driver-floor",
-        verdict=verdict,
-        subject=needs.subject,
-        message=message,
-        evidence=(*driver_evidence(machine), *((needed,) if oldest else ())),
-        hints=(f"update the driver to {oldest} or later",) if verdict is Verdict.FAILS and oldest else (),
-    )
-
-
-def _line(needs: Needs) -> str:
-    assert needs.cuda
-    pinned = needs.cuda_newest is None or needs.cuda_newest == needs.cuda
-    return str(needs.cuda) if pinned else str(needs.cuda.major)
-
-
-def _judge_floor(
-    needs: Needs, version: DriverVersion | None, serves: CudaVersion | None, oldest: DriverVersion | None
-) -> Verdict:
-    # What cuDriverGetVersion says decides when it already covers the line: that is how cuda-compat shows.
-    own_floor_met = needs.driver_floor is None or (version is not None and version >= needs.driver_floor)
-    if needs.cuda and serves and serves >= needs.cuda and own_floor_met:
-        return Verdict.WORKS
-    if version is not None:
-        if oldest is None:
-            return Verdict.UNKNOWN
-        return Verdict.WORKS if version >= oldest else Verdict.FAILS
-    if needs.cuda is None or serves is None or needs.driver_floor is not None:
-        return Verdict.UNKNOWN
-    minor_versions_mix = needs.cuda.major >= 11 and serves.major == needs.cuda.major
-    return Verdict.WORKS if minor_versions_mix else Verdict.FAILS
-
-
 def driver_generation(needs: Needs, machine: Machine) -> Iterator[Finding]:
     """A driver serves a span of GPU generations: one older than the GPU does not know it, and NVIDIA drops old
     generations from newer branches (R590 no longer sees Maxwell, Pascal and Volta).
     """
-    version = machine.driver.version
-    if not _asks_driver(needs, machine) or version is None:
+    driver = machine.driver
+    if not asks_driver(needs, machine) or (driver.version is None and driver.cuda is None):
         return
+    here = f"driver {driver.version}" if driver.version else f"the driver (CUDA {driver.cuda})"
     kinds = cuda_gpus(machine) or machine.nvidia_gpus
-    judged = [(gpu, said) for gpu in kinds if (said := _judge_generation(gpu, version, machine))]
-    all_fail = len(judged) == len(kinds)
-    for gpu, (message, hint) in judged:
-        yield Finding(
+    rows = [(gpu, find_capability(gpu.compute_capability) if gpu.compute_capability else None) for gpu in kinds]
+    judged = [(gpu, _judge_generation(gpu, row, here, machine) if row else None) for gpu, row in rows]
+
+    def finding(verdict: Verdict, message: str, *gpus: Gpu, hints: tuple[str, ...] = ()) -> Finding:
+        return Finding(
             rule="driver-generation",
-            verdict=Verdict.FAILS if all_fail else Verdict.DEGRADED,
+            verdict=verdict,
             subject=needs.subject,
             message=message,
-            evidence=(*driver_evidence(machine), gpu_evidence(gpu, machine)),
-            hints=(hint,),
-        )
-    if kinds and not judged and all(gpu.compute_capability for gpu in kinds):
-        yield Finding(
-            rule="driver-generation",
-            verdict=Verdict.WORKS,
-            subject=needs.subject,
-            message=f"driver {version} serves {', '.join(gpu_label(gpu) for gpu in kinds)}",
-            evidence=driver_evidence(machine),
+            evidence=(*driver_evidence(machine), *(gpu_evidence(gpu, machine) for gpu in gpus)),
+            hints=hints,
         )
 
+    all_fail = all(objection for _, objection in judged)
+    for gpu, objection in judged:
+        if objection:
+            message, hint = objection
+            yield finding(Verdict.FAILS if all_fail else Verdict.DEGRADED, message, gpu, hints=(hint,))
+    for gpu, row in rows:
+        if row is None:
+            message = f"whether {here} serves {gpu_label(gpu)} is not known, since its generation is not"
+            yield finding(Verdict.UNKNOWN, message, gpu)
+    served = [gpu for gpu, row in rows if row]
+    if served and not any(objection for _, objection in judged):
+        yield finding(Verdict.WORKS, f"{here} serves {', '.join(gpu_label(gpu) for gpu in served)}")
 
-def _judge_generation(gpu: Gpu, version: DriverVersion, machine: Machine) -> tuple[str, str] | None:
-    row = find_capability(gpu.compute_capability) if gpu.compute_capability else None
-    if row is None:
-        return None
-    if row.last_driver_branch is not None and version.branch > row.last_driver_branch:
-        last = row.last_driver_branch
+
+def _judge_generation(gpu: Gpu, row: Capability, here: str, machine: Machine) -> tuple[str, str] | None:
+    """What the driver has against the GPU, and what to do; None where it serves it."""
+    last, first = row.last_driver_branch, row.first_driver_branch
+    if last is not None and _is_past(last, machine):
         return (
-            f"driver {version} no longer serves {gpu_label(gpu)}: branch R{last} was the last for its generation",
+            f"{here} no longer serves {gpu_label(gpu)}: branch R{last} was the last for its generation",
             f"install a driver of branch R{last}",
         )
     if machine.driver.module == "nvidia-open" and not row.open_kernel_modules:
@@ -193,11 +162,32 @@ def _judge_generation(gpu: Gpu, version: DriverVersion, machine: Machine) -> tup
         )
     if machine.system.wsl and row.capability.major < 6:
         return (f"CUDA under WSL begins with Pascal (6.0), and here is {gpu_label(gpu)}", "use the GPU from Windows")
-    # The first branch is of Linux; Windows numbers a branch somewhat higher, so the comparison stays on the safe side.
-    if driver_system(machine) is OperatingSystem.LINUX and version.branch < row.first_driver_branch:
-        first = row.first_driver_branch
+    if _is_before(row, machine):
         return (
-            f"driver {version} does not know {gpu_label(gpu)}: its generation came with branch R{first}",
+            f"{here} does not know {gpu_label(gpu)}: its generation came with branch R{first}",
             f"install a driver of branch R{first} or later",
         )
     return None
+
+
+def _is_past(branch: int, machine: Machine) -> bool:
+    """Whether the driver is of a later branch. Windows numbers the drivers of R580 from 580 to 582, so there it is
+    later from the number of the next branch on; a driver known by its CUDA alone is, from the next one's CUDA on.
+    """
+    version, cuda = numbered_driver(machine), machine.driver.cuda
+    following = next((toolkit for toolkit in load_toolkits() if toolkit.driver_branch > branch), None)
+    if version is None:
+        return bool(cuda and following and cuda >= following.version)
+    if driver_system(machine) is OperatingSystem.LINUX:
+        return version.branch > branch
+    return following is not None and version.branch >= following.driver_branch
+
+
+def _is_before(row: Capability, machine: Machine) -> bool:
+    """Whether the driver is older than the GPU. Windows numbers a branch no lower than Linux does, so a lower number
+    is an older driver there too. CUDA alone tells it as well: a driver serves the toolkit of its own time.
+    """
+    version, cuda = numbered_driver(machine), machine.driver.cuda
+    if version is None:
+        return cuda is not None and cuda < row.first_cuda
+    return version.branch < row.first_driver_branch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gpuenv.model import Evidence, Finding, Gpu, Machine, Needs, OperatingSystem, Vendor, Verdict
-from gpuenv.rules.reading import cuda_gpus, gpu_label
+from gpuenv.rules.reading import cuda_gpus, gpu_label, opens
 
 _VENDORS = {Vendor.AMD: "AMD", Vendor.INTEL: "Intel", Vendor.APPLE: "Apple", Vendor.OTHER: "an unknown maker"}
 _OTHER_WAYS = {
@@ -64,18 +64,18 @@ def gpu_visible(needs: Needs, machine: Machine) -> Iterator[Finding]:
     """
     if not needs.uses_gpu:
         return
-    hidden = [gpu for gpu in machine.nvidia_gpus if not gpu.usable]
+    hidden = [gpu for gpu in machine.nvidia_gpus if not opens(gpu)]
     for gpu in hidden:
         in_mig_mode = gpu.mig == "enabled"
         error = machine.driver.error
-        reason = ": MIG mode is on and no instance was made" if in_mig_mode else f" ({error})" if error else ""
+        reason = ": MIG mode is on and no instance was made" if in_mig_mode else f": {error}" if error else ""
         found = Evidence(what="MIG", value=gpu.mig or "off", source=machine.sources.get("gpus", ""))
-        said = (Evidence(what="driver's error", value=error, source=machine.sources.get("driver.state", "")),) if error else ()
+        said = Evidence(what="driver's error", value=error or "", source=machine.sources.get("driver.state", ""))
         yield Finding(
             rule="gpu-visible",
             verdict=Verdict.DEGRADED if cuda_gpus(machine) else Verdict.FAILS,
             subject=needs.subject,
             message=f"CUDA finds no device on {gpu_label(gpu)}{reason}",
-            evidence=(found, *said),
+            evidence=(found, said) if error else (found,),
             hints=("make an instance: `sudo nvidia-smi mig -cgi 0 -C`",) if in_mig_mode else (),
         )

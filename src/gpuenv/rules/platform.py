@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from gpuenv.facts.toolkits import last_toolkit_for_platform, load_toolkits
 from gpuenv.model import Evidence, Finding, Machine, Needs, OperatingSystem, Verdict
+from gpuenv.rules.reading import cuda_gpus, driver_evidence, served_cuda
 from gpuenv.versions import CudaVersion
 
 _OS_NAMES: dict[str, str] = {
@@ -60,7 +61,8 @@ def cpu_architecture(needs: Needs, machine: Machine) -> Iterator[Finding]:
     """
     platform = machine.platform
     found = (Evidence(what="architecture", value=machine.system.arch, source=machine.sources.get("system", "")),)
-    on_system = {known.partition("-")[2] for known in needs.platforms if known.startswith(f"{machine.system.os.value}-")}
+    on = f"{machine.system.os.value}-"
+    on_system = {known.removeprefix(on) for known in needs.platforms if known.startswith(on)}
 
     def finding(verdict: Verdict, message: str) -> Finding:
         return Finding(rule="cpu-architecture", verdict=verdict, subject=needs.subject, message=message, evidence=found)
@@ -100,6 +102,35 @@ def _first_toolkit_for_platform(platform: str) -> CudaVersion:
         for toolkit in load_toolkits()
         if any(name == platform or name.startswith(f"{platform}-") for name in toolkit.platforms)
     )
+
+
+def jetson_build(needs: Needs, machine: Machine) -> Iterator[Finding]:
+    """Published builds for Arm are for servers. Up to JetPack 6 a Jetson has a CUDA of its own, on which nobody promises
+    that they run; JetPack 7 (CUDA 13) made the two one. Code for the Jetson's own GPU tells that a build is meant for it.
+    """
+    serves = served_cuda(machine)
+    is_published = needs.uses_gpu and needs.cuda is not None and machine.platform in needs.platforms
+    if (
+        machine.system.jetson is None
+        or not is_published
+        or (serves and serves.major >= 13)
+        or _is_meant(needs, machine)
+    ):
+        return
+    found = Evidence(what="device", value=machine.system.jetson, source=machine.sources.get("system.jetson", ""))
+    yield Finding(
+        rule="jetson-build",
+        verdict=Verdict.UNKNOWN,
+        subject=needs.subject,
+        message="it is built for Arm servers; whether it runs on a Jetson before JetPack 7 is not known",
+        evidence=(found, *driver_evidence(machine)),
+    )
+
+
+def _is_meant(needs: Needs, machine: Machine) -> bool:
+    here = {gpu.compute_capability for gpu in cuda_gpus(machine)}
+    images = (image for library in needs.libraries or () for group in library.groups for image in group.images)
+    return any(image.capability in here and not image.is_ptx for image in images)
 
 
 def c_library(needs: Needs, machine: Machine) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gpuenv.facts.architectures import find_capability
 from gpuenv.facts.toolkits import driver_cuda
 from gpuenv.model import DriverState, Evidence, Gpu, GpuSupport, Machine, Needs, OperatingSystem
-from gpuenv.versions import CudaVersion
+from gpuenv.versions import CudaVersion, DriverVersion
 
 __all__ = [
     "cuda_gpus",
@@ -15,14 +15,21 @@ __all__ = [
     "gpu_label",
     "is_tegra",
     "names_no_package",
+    "numbered_driver",
+    "opens",
     "served_cuda",
 ]
 
 
 def cuda_gpus(machine: Machine) -> tuple[Gpu, ...]:
     """One of each kind of NVIDIA GPU that CUDA can open, in the machine's order."""
-    kinds = {(gpu.name, gpu.compute_capability, gpu.mig): gpu for gpu in reversed(machine.nvidia_gpus) if gpu.usable}
+    kinds = {(gpu.name, gpu.compute_capability, gpu.mig): gpu for gpu in reversed(machine.nvidia_gpus) if opens(gpu)}
     return tuple(reversed(kinds.values()))
+
+
+def opens(gpu: Gpu) -> bool:
+    """Whether CUDA can open the GPU: of a board in MIG mode only the MIG devices, which are GPUs of their own."""
+    return gpu.usable and gpu.mig != "enabled"
 
 
 def gpu_label(gpu: Gpu) -> str:
@@ -34,6 +41,12 @@ def gpu_evidence(gpu: Gpu, machine: Machine) -> Evidence:
     """The compute capability of a GPU and where it was read."""
     value = str(gpu.compute_capability) if gpu.compute_capability else "unknown"
     return Evidence(what=f"compute capability of {gpu.name}", value=value, source=machine.sources.get("gpus", ""))
+
+
+def numbered_driver(machine: Machine) -> DriverVersion | None:
+    """The driver's version where it compares with NVIDIA's tables: a Jetson's driver has numbers of its own."""
+    on_tegra = machine.system.jetson is not None or machine.driver.module == "nvgpu"
+    return None if on_tegra else machine.driver.version
 
 
 def served_cuda(machine: Machine) -> CudaVersion | None:

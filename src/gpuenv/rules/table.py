@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from gpuenv.model import Finding, Machine, Needs
-from gpuenv.rules import advice, code, driver, hardware, platform, toolkit
+from gpuenv.rules import advice, code, driver, floors, hardware, platform, toolkit
 
 __all__ = ["RULES", "Rule", "check"]
 
@@ -42,6 +42,7 @@ RULES: tuple[Rule, ...] = (
     Rule(id="withdrawn", check=platform.withdrawn, source="the catalog, which names the report"),
     Rule(id="operating-system", check=platform.operating_system, source=NVIDIA_RELEASE_NOTES),
     Rule(id="cpu-architecture", check=platform.cpu_architecture, source=NVIDIA_RELEASE_NOTES),
+    Rule(id="jetson-build", check=platform.jetson_build, source=NVIDIA_RELEASE_NOTES),
     Rule(id="python-build", check=platform.python_build, source="PEP 425, compatibility tags of wheels"),
     Rule(id="c-library", check=platform.c_library, source="PEP 600, manylinux tags name the oldest GNU C library"),
     Rule(id="gpu-present", check=hardware.gpu_present, source=ANACONDA_PAGE),
@@ -50,7 +51,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         id="driver-match", check=driver.driver_match, source="NVIDIA, CUDA Runtime API, cudaErrorSystemDriverMismatch"
     ),
-    Rule(id="driver-floor", check=driver.driver_floor, source=NVIDIA_COMPATIBILITY),
+    Rule(id="driver-floor", check=floors.driver_floor, source=NVIDIA_COMPATIBILITY),
     Rule(id="driver-generation", check=driver.driver_generation, source=NVIDIA_MATRIX),
     Rule(id="toolkit-dropped-gpu", check=toolkit.toolkit_dropped_gpu, source=NVIDIA_MATRIX),
     Rule(id="toolkit-older-than-gpu", check=toolkit.toolkit_older_than_gpu, source=NVIDIA_MATRIX),

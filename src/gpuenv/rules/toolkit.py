@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 from gpuenv.facts.architectures import Capability, find_capability
 from gpuenv.model import Evidence, Finding, Gpu, Jit, Machine, Needs, Verdict
-from gpuenv.rules.reading import cuda_gpus, driver_evidence, gpu_evidence, gpu_label
+from gpuenv.rules.reading import cuda_gpus, driver_evidence, gpu_evidence, gpu_label, served_cuda
+from gpuenv.versions import CudaVersion
 
 Judge = Callable[[Gpu, Capability], tuple[Verdict, str] | None]
 
@@ -28,7 +29,7 @@ def toolkit_dropped_gpu(needs: Needs, machine: Machine) -> Iterator[Finding]:
             f"CUDA {oldest} makes no code for {gpu_label(gpu)}: {row.architecture_name} ended with CUDA {last}",
         )
 
-    yield from _each_gpu("toolkit-dropped-gpu", needs, machine, judge)
+    yield from _each_gpu("toolkit-dropped-gpu", needs, machine, judge, cuda=oldest)
 
 
 def toolkit_older_than_gpu(needs: Needs, machine: Machine) -> Iterator[Finding]:
@@ -47,22 +48,30 @@ def toolkit_older_than_gpu(needs: Needs, machine: Machine) -> Iterator[Finding]:
         )
         return Verdict.FAILS if needs.jit else Verdict.UNKNOWN, message
 
-    yield from _each_gpu("toolkit-older-than-gpu", needs, machine, judge)
+    yield from _each_gpu("toolkit-older-than-gpu", needs, machine, judge, cuda=newest)
 
 
 def library_dropped_gpu(needs: Needs, machine: Machine) -> Iterator[Finding]:
     """A library may serve fewer GPUs than its toolkit does: cuDNN dropped Maxwell, Pascal and Volta with 9.11."""
     lowest = needs.lowest_capability
-    if lowest is None:
+    if lowest is None or not needs.uses_gpu:
         return
-    kinds = [gpu for gpu in cuda_gpus(machine) if gpu.compute_capability]
+    kinds = cuda_gpus(machine)
     too_old = [gpu for gpu in kinds if gpu.compute_capability and gpu.compute_capability < lowest]
-    for gpu in too_old:
+    for gpu in kinds:
+        if gpu in too_old:
+            verdict = Verdict.FAILS if len(too_old) == len(kinds) else Verdict.DEGRADED
+            message = f"serves GPUs from {lowest} on; here is {gpu_label(gpu)}"
+        elif gpu.compute_capability is None:
+            verdict = Verdict.UNKNOWN
+            message = f"serves GPUs from {lowest} on; the compute capability of {gpu.name} is not known"
+        else:
+            continue
         yield Finding(
             rule="library-dropped-gpu",
-            verdict=Verdict.FAILS if len(too_old) == len(kinds) else Verdict.DEGRADED,
+            verdict=verdict,
             subject=needs.subject,
-            message=f"serves GPUs from {lowest} on; here is {gpu_label(gpu)}",
+            message=message,
             evidence=(gpu_evidence(gpu, machine),),
         )
 
@@ -73,7 +82,7 @@ def driver_loads_ptx(needs: Needs, machine: Machine) -> Iterator[Finding]:
     """
     if not needs.uses_gpu or needs.jit is not Jit.PTX or needs.cuda is None or not machine.nvidia_gpus:
         return
-    serves = machine.driver.cuda
+    serves = served_cuda(machine)
     if serves is None:
         verdict, message = Verdict.UNKNOWN, f"hands PTX of CUDA {needs.cuda} to the driver, whose CUDA is not known"
     elif serves >= needs.cuda:
@@ -95,28 +104,23 @@ def _toolkit_decides(needs: Needs) -> bool:
     return needs.uses_gpu and (needs.jit is not None or needs.libraries is None)
 
 
-def _each_gpu(rule: str, needs: Needs, machine: Machine, judge: Judge) -> Iterator[Finding]:
+def _each_gpu(rule: str, needs: Needs, machine: Machine, judge: Judge, *, cuda: CudaVersion) -> Iterator[Finding]:
     kinds = cuda_gpus(machine)
     rows = [(gpu, find_capability(gpu.compute_capability) if gpu.compute_capability else None) for gpu in kinds]
     said = [(gpu, judge(gpu, row)) for gpu, row in rows if row]
     objections = [(gpu, word) for gpu, word in said if word]
+    build = Evidence(what="CUDA of the build", value=str(cuda), source=needs.subject)
+
+    def finding(verdict: Verdict, message: str, *gpus: Gpu) -> Finding:
+        evidence = (*(gpu_evidence(gpu, machine) for gpu in gpus), build)
+        return Finding(rule=rule, verdict=verdict, subject=needs.subject, message=message, evidence=evidence)
+
     for gpu, (verdict, message) in objections:
         runs_on_another = len(objections) < len(kinds)
-        yield Finding(
-            rule=rule,
-            verdict=Verdict.DEGRADED if runs_on_another and verdict is Verdict.FAILS else verdict,
-            subject=needs.subject,
-            message=message,
-            evidence=(
-                gpu_evidence(gpu, machine),
-                Evidence(what="CUDA of the build", value=str(needs.cuda), source=needs.subject),
-            ),
-        )
+        yield finding(Verdict.DEGRADED if runs_on_another and verdict is Verdict.FAILS else verdict, message, gpu)
+    # Where nothing compiles at run time, the rule on kernel images already says that the code was not read.
+    for gpu in (gpu for gpu, row in rows if row is None and needs.jit):
+        yield finding(Verdict.UNKNOWN, f"whether CUDA {cuda} makes code for {gpu_label(gpu)} is not known", gpu)
     if said and not objections and needs.jit:
         served = ", ".join(gpu_label(gpu) for gpu, _ in said)
-        yield Finding(
-            rule=rule,
-            verdict=Verdict.WORKS,
-            subject=needs.subject,
-            message=f"CUDA {needs.cuda_newest or needs.cuda} makes code for {served}",
-        )
+        yield finding(Verdict.WORKS, f"CUDA {cuda} makes code for {served}")

@@ -5,14 +5,19 @@
 
 from __future__ import annotations
 
-from gpuenv.model import EnvironmentList, Machine, MachineReport, PackageList, Plan
+from gpuenv.environments.state import EnvironmentState
+from gpuenv.machines.recording import Recording
+from gpuenv.model import EnvironmentList, ErrorDocument, Machine, MachineReport, PackageList, Plan
 
 __all__ = ["DOCUMENTS"]
 
 DOCUMENTS: dict[str, type] = {
+    "environment": EnvironmentState,
     "environments": EnvironmentList,
+    "error": ErrorDocument,
     "machine": Machine,
     "machine-report": MachineReport,
     "packages": PackageList,
     "plan": Plan,
+    "recording": Recording,
 }
