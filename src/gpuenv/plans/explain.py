@@ -112,15 +112,14 @@ def _needs_another(candidate: Candidate, picks: Mapping[str, Candidate]) -> str 
     for depend in (*build.depends, *build.constrains):
         other = picks.get(depend.split()[0])
         if other and not matches(depend, other):
-            for_whom = _for_whom(other, build.project, picks)
-            return f"needs {in_words(depend)}; the plan has {other.build.version}{for_whom}"
+            there = f"{other.build.version} {other.build.build}" if len(depend.split()) > 2 else other.build.version
+            return f"needs {in_words(depend)}; the plan has {there}{_for_whom(other, build.project, picks)}"
     return None
 
 
 def in_words(depend: str) -> str:
     """A dependency as a person reads it: `cuda-version 12.8.*` is `CUDA 12.8`."""
-    name, _, rest = depend.partition(" ")
-    version = rest.split()[0] if rest else ""
+    name, version, build = (*depend.split(), "", "")[:3]
     if name == "cuda-version":
         major = _ONE_MAJOR.fullmatch(version)
         if major and (major[2] or "0") != "0":
@@ -128,7 +127,8 @@ def in_words(depend: str) -> str:
         if version.startswith("<="):
             return f"CUDA {version[2:]} or older"
         return f"CUDA {major[1] if major else version.removesuffix('.*')}"
-    return f"{name} {version.removeprefix('==')}".strip(" *")
+    package = f"{name} {version.removeprefix('==')}".strip(" *")
+    return f"{package} in a build {build}" if build else package
 
 
 def _for_whom(other: Candidate, instead_of: str, picks: Mapping[str, Candidate]) -> str:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
 
 from packaging.version import Version
 
@@ -16,6 +21,8 @@ from gpuenv.plans.specs import GpuSpec
 __all__ = ["explain_refusal", "spans"]
 
 _MOST_REASONS = 6
+_MOST_HINTS = 3
+_EXACT = re.compile(r"([\w.-]+?)[= ](\d[\d.]*)[= ](\S+)")
 
 
 def explain_refusal(
@@ -26,16 +33,16 @@ def explain_refusal(
     bounds: tuple[str, ...] = (),
 ) -> NoPlanError:
     """The error that says why no set of builds satisfies `specs` on `machine`."""
-    hints: list[str] = []
     for spec in specs:
-        reasons, found = _alone(spec, candidates, machine)
-        if reasons:
+        refusal = _alone(spec, candidates, machine)
+        if refusal:
             notes = [note for note in spec.project.gpu_notes if machine.platform in note.platforms]
-            hints += [hint for finding in found for hint in finding.hints]
-            hints += [hint for note in notes for hint in note.hints]
+            hints = (*refusal.hints, *(hint for note in notes for hint in note.hints))
             return NoPlanError(
-                f"no build of `{spec.typed}` runs on this machine" if found else f"nothing satisfies `{spec.typed}`",
-                reasons=(*reasons, *(note.text for note in notes)),
+                f"no build of `{spec.typed}` runs on this machine"
+                if refusal.of_machine
+                else f"nothing satisfies `{spec.typed}`",
+                reasons=(*refusal.reasons, *(note.text for note in notes)),
                 hints=tuple(dict.fromkeys(hints)),
                 details=str(unsolvable),
             )
@@ -51,33 +58,79 @@ def explain_refusal(
     return NoPlanError(
         f"{_listed([f'`{spec.typed}`' for spec in culprits])} do not fit together on this machine",
         reasons=tuple(_together(culprits, candidates)),
-        hints=(f"leave one out, or ask for less: `gpuenv plan {culprits[0].project.name}`",),
+        hints=_what_would_fit(culprits, candidates),
         details=str(unsolvable),
     )
 
 
-def _alone(
-    spec: GpuSpec, candidates: Mapping[str, list[Candidate]], machine: Machine
-) -> tuple[list[str], list[Finding]]:
-    """Why nothing satisfies one spec by itself; empty when something does."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Refusal:
+    """Why nothing satisfies one spec by itself; `of_machine` where it is for what the rules say of the machine."""
+
+    reasons: tuple[str, ...]
+    hints: tuple[str, ...] = ()
+    of_machine: bool = False
+
+
+def _alone(spec: GpuSpec, candidates: Mapping[str, list[Candidate]], machine: Machine) -> _Refusal | None:
+    """Why nothing satisfies one spec by itself; None when something does."""
     builds = candidates.get(spec.name, [])
     if not builds:
-        return [f"`{spec.name}` has no build for {machine.platform}"], []
+        return _Refusal(reasons=(f"`{spec.name}` has no build for {machine.platform}",))
     asked = [candidate for candidate in builds if matches(spec.conda, candidate)]
     if not asked:
-        versions = sorted({Version(candidate.build.version) for candidate in builds})
-        known = f"{versions[0]} to {versions[-1]}" if len(versions) > 1 else str(versions[0])
-        same_version = spec.conda.count("=") > 1 or " " in spec.conda.strip()
-        labels = sorted({candidate.build.build.partition("_")[0] for candidate in builds})
-        builds_known = f", in builds {', '.join(labels)}" if same_version and any(labels) else ""
-        return [f"the catalog has {spec.name} {known} for {machine.platform}{builds_known}"], []
+        return _Refusal(reasons=(_what_there_is(spec, builds, machine),), hints=tuple(_without_exactness(spec, builds)))
     behind = [target for candidate in asked for target in _behind(candidate, candidates)]
     if any(candidate.tier is not Tier.REFUSED for candidate in behind):
-        return [], []
+        return None if _fits((spec,), candidates) else _Refusal(reasons=tuple(_with_cuda(behind, machine)))
     if not behind:
-        return [f"`{spec.name}` has no GPU build for {machine.platform}"], []
+        return _Refusal(reasons=(f"`{spec.name}` has no GPU build for {machine.platform}",))
     found = [(candidate, objections(candidate)[0]) for candidate in behind]
-    return list(spans(found)), [finding for _, finding in found[:1]]
+    return _Refusal(reasons=tuple(spans(found)), hints=tuple(_hints(found)), of_machine=True)
+
+
+def _what_there_is(spec: GpuSpec, builds: list[Candidate], machine: Machine) -> str:
+    versions = sorted({Version(candidate.build.version) for candidate in builds})
+    known = f"{versions[0]} to {versions[-1]}" if len(versions) > 1 else str(versions[0])
+    names_build = spec.conda.count("=") > 1 or " " in spec.conda.strip()
+    labels = sorted({candidate.build.build.partition("_")[0] for candidate in builds})
+    in_builds = f", in builds {', '.join(labels)}" if names_build and any(labels) else ""
+    return f"the catalog has {spec.name} {known} for {machine.platform}{in_builds}"
+
+
+def _without_exactness(spec: GpuSpec, builds: list[Candidate]) -> Iterator[str]:
+    """For `NAME=2.16=BUILD`, where conda takes the version exactly: the spec that means any 2.16."""
+    written = _EXACT.fullmatch(spec.conda)
+    looser = f"{written[1]}={written[2]}.*={written[3]}" if written else ""
+    if looser and any(matches(looser, candidate) for candidate in builds):
+        yield f"before a build, conda takes the version exactly; any {written[2] if written else ''} is `{looser}`"
+
+
+def _with_cuda(behind: list[Candidate], machine: Machine) -> Iterator[str]:
+    """For which CUDA the builds are that a metapackage could pull in."""
+    lines: dict[str, list[str]] = {}
+    for one in behind:
+        cuda = _cuda_of(one.build.depends)
+        if cuda and one.tier is not Tier.REFUSED and cuda not in lines.setdefault(one.build.project, []):
+            lines[one.build.project].append(cuda)
+    for name, known in lines.items():
+        yield f"the builds of {name} that run on this machine are for {_listed(known)}"
+    if not lines:
+        yield f"what it pulls in does not fit together on {machine.platform}"
+
+
+def _cuda_of(depends: tuple[str, ...]) -> str | None:
+    return next((in_words(depend) for depend in depends if depend.startswith("cuda-version ")), None)
+
+
+def _hints(found: list[tuple[Candidate, Finding]]) -> Iterator[str]:
+    """What the findings advise, those of the newest builds first; and another Python, where only that is in the way."""
+    newest_first = sorted(found, key=lambda pair: preference(pair[0]), reverse=True)
+    advised = dict.fromkeys(hint for _, finding in newest_first for hint in finding.hints)
+    yield from islice(advised, _MOST_HINTS)
+    pythons = newest_first[0][0].build.needs.pythons
+    if pythons and all(finding.rule == "python-build" for _, finding in found):
+        yield f"plan for a Python that it has wheels for: `--python {pythons[-1]}`"
 
 
 def _behind(candidate: Candidate, candidates: Mapping[str, list[Candidate]]) -> Iterator[Candidate]:
@@ -115,24 +168,46 @@ def _exclude_each_other(specs: tuple[GpuSpec, ...], candidates: Mapping[str, lis
 
 
 def _fits(specs: tuple[GpuSpec, ...], candidates: Mapping[str, list[Candidate]]) -> bool:
+    return _solves([spec.conda for spec in specs], candidates)
+
+
+def _solves(specs: list[str], candidates: Mapping[str, list[Candidate]]) -> bool:
     try:
-        solve_layer(candidates, [spec.conda for spec in specs], worst=Tier.UNKNOWN, prefer_gpu=False)
+        solve_layer(candidates, specs, worst=Tier.UNKNOWN, prefer_gpu=False)
     except Unsolvable:
         return False
     return True
 
 
 def _together(culprits: tuple[GpuSpec, ...], candidates: Mapping[str, list[Candidate]]) -> Iterator[str]:
-    """What each of the culprits could be by itself, and with which CUDA."""
+    """What each of the culprits would be by itself, and with which CUDA."""
     for spec in culprits:
-        asked = [one for one in candidates.get(spec.name, []) if matches(spec.conda, one)]
-        behind = [two for one in asked for two in _behind(one, candidates)]
-        allowed = [one.build for one in behind if one.tier is not Tier.REFUSED]
-        if allowed:
-            newest = max(allowed, key=lambda build: (build.gpu, Version(build.version), build.number))
-            cuda = next((depend for depend in newest.depends if depend.startswith("cuda-version ")), None)
-            line = f", with {in_words(cuda)}" if cuda else ""
-            yield f"`{spec.typed}` alone would be {newest.project} {newest.version}{line}"
+        picks = _by_itself(spec, candidates)
+        pick = picks.get(spec.project.name) or picks.get(spec.name)
+        if pick:
+            cuda = _cuda_of(pick.build.depends)
+            line = picks.get("cuda-version")
+            with_cuda = f", with {cuda or f'CUDA {line.build.version}'}" if cuda or (pick.build.gpu and line) else ""
+            yield f"`{spec.typed}` alone would be {pick.build.project} {pick.build.version}{with_cuda}"
+
+
+def _by_itself(spec: GpuSpec, candidates: Mapping[str, list[Candidate]]) -> dict[str, Candidate]:
+    for worst in (Tier.WHOLE, Tier.DEGRADED, Tier.UNKNOWN):
+        with suppress(Unsolvable):
+            return solve_layer(candidates, [spec.conda], worst=worst, prefer_gpu=True)
+    return {}
+
+
+def _what_would_fit(culprits: tuple[GpuSpec, ...], candidates: Mapping[str, list[Candidate]]) -> tuple[str, ...]:
+    """The request with one of its restrictions left out, where that can be had."""
+    for spec in culprits:
+        if spec.conda == spec.name:
+            continue
+        freed = [spec.name if one is spec else one.conda for one in culprits]
+        if _solves(freed, candidates):
+            asked = [spec.name if one is spec else one.typed for one in culprits]
+            return (f"without its bounds on `{spec.name}` it can be had: `gpuenv plan {shlex.join(asked)}`",)
+    return (f"leave one out: `gpuenv plan {shlex.join(spec.typed for spec in culprits[1:])}`",) if culprits[1:] else ()
 
 
 def _listed(names: list[str]) -> str:

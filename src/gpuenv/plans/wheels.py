@@ -13,7 +13,7 @@ from gpuenv.model import LockedWheel, Machine, OperatingSystem, Reporter
 __all__ = ["ASSUMED_GLIBC", "lock_wheels", "locked_wheels"]
 
 ASSUMED_GLIBC = "2.28"
-"""The C library to plan for where the machine's is not known: the oldest that current GPU wheels are built for."""
+"""The C library to plan for where the machine's is not known: what current wheels of PyTorch and XGBoost need."""
 
 # The manylinux tags that `uv pip compile --python-platform` of uv 0.13 knows.
 _GLIBC_MINORS = {"x86_64": (17, 28, *range(31, 41)), "aarch64": (17, 28, *range(31, 40))}

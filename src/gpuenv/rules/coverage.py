@@ -66,8 +66,10 @@ class Coverage:
         if self.selects:
             counts = {Way.SASS: self.sass, Way.JIT: self.jit, Way.UNKNOWN: self.unknown}
             return next((way for way, units in counts.items() if units), Way.NONE)
+        if self.general and self.sass / self.general >= COVERED:
+            return Way.SASS
         if self.general and (self.sass + self.jit) / self.general >= COVERED:
-            return Way.SASS if self.sass >= self.jit else Way.JIT
+            return Way.JIT
         if self.share < NOT_COVERED:
             return Way.NONE
         return Way.UNKNOWN if self.unknown else None

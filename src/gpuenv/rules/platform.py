@@ -105,8 +105,9 @@ def _first_toolkit_for_platform(platform: str) -> CudaVersion:
 
 
 def jetson_build(needs: Needs, machine: Machine) -> Iterator[Finding]:
-    """Published builds for Arm are for servers. Up to JetPack 6 a Jetson has a CUDA of its own, on which nobody promises
-    that they run; JetPack 7 (CUDA 13) made the two one. Code for the Jetson's own GPU tells that a build is meant for it.
+    """Published builds for Arm are for servers. Up to JetPack 6 a Jetson has a CUDA of its own, on which nobody
+    promises that they run; with JetPack 7 (CUDA 13) the two became one. Code for exactly the Jetson's GPU tells that a
+    build is meant for it.
     """
     serves = served_cuda(machine)
     is_published = needs.uses_gpu and needs.cuda is not None and machine.platform in needs.platforms
