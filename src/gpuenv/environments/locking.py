@@ -46,6 +46,11 @@ def holding(prefix: Path, doing: str, *, wait_seconds: float = LOCK_WAIT_SECONDS
             warnings.simplefilter("ignore")
             lock.acquire(timeout=wait_seconds)
     except filelock.Timeout as error:
+        if not layout.lock_path(prefix).exists():
+            # Some systems of files (/proc) say of a file that cannot be made that it is not there.
+            raise UnavailableError(
+                f"no file can be made in `{prefix.parent}`", hints=("choose another place with `-p PATH`",)
+            ) from error
         raise _held_by_another(prefix) from error
     except OSError as error:
         raise explain_refusal(error, doing, prefix) from error
