@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
-from rich.console import Console
-from rich.padding import Padding
 
 import gpuenv
 from gpuenv.cli.describe import machine_line
-from gpuenv.cli.text import bytes_in_words, hanging, heading, page, plain_table, verdict_text
+from gpuenv.cli.text import bytes_in_words, hanging, heading, indented, page, plain_table, verdict_text
 from gpuenv.model import Choice, GpuSupport, Plan, PlannedPackage, Verdict
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["show_done", "show_plan"]
 
@@ -86,7 +88,7 @@ def _show_choices(out: Console, plan: Plan, *, verbose: bool) -> None:
         package = next(one for one in plan.packages if one.name == choice.package)
         out.print(f"  {package.name} {package.version}")
         for line in _reasons(choice, package.version, verbose=verbose):
-            out.print(Padding(line, (0, 0, 0, 4)))
+            out.print(indented(line, 4))
     out.print()
 
 

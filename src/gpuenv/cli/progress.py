@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from contextlib import suppress
+from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -26,6 +27,8 @@ class Progress:
         self._timer: threading.Timer | None = None
 
     def __enter__(self) -> Self:
+        # What the answer is shown with is loaded while others are waited for.
+        threading.Thread(target=import_module, args=("rich.table",), daemon=True).start()
         if sys.stderr.isatty():
             self._timer = threading.Timer(_PATIENCE_SECONDS, self._show)
             self._timer.daemon = True

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-__all__ = ["bytes_in_words", "hanging", "heading", "page", "paint", "plain_table", "verdict_text"]
+__all__ = ["bytes_in_words", "hanging", "heading", "indented", "page", "paint", "plain_table", "verdict_text"]
 
 _STYLES = {Verdict.WORKS: "green", Verdict.DEGRADED: "yellow", Verdict.UNKNOWN: "yellow", Verdict.FAILS: "red"}
 _WIDEST = 110
@@ -75,6 +75,13 @@ def heading(text: str) -> Text:
     from rich.text import Text
 
     return Text(text, style="bold")
+
+
+def indented(text: str, by: int) -> Padding:
+    """`text` with all its lines indented."""
+    from rich.padding import Padding
+
+    return Padding(text, (0, 0, 0, by))
 
 
 def verdict_text(verdict: Verdict) -> Text:
