@@ -440,9 +440,13 @@ def _encode_scalar(value: Any) -> Any:
 
 
 def _decode_scalar(kind: type, value: Any) -> Any:
-    if kind in _SCALARS and isinstance(value, str):
+    if kind not in _SCALARS or not isinstance(value, str):
+        raise ValueError(f"expected {kind.__name__}")
+    try:
         return kind.parse(value)
-    raise ValueError(f"expected {kind.__name__}")
+    except FormatError as error:
+        # Only a ValueError gets the place in the document added.
+        raise ValueError(error.message) from error
 
 
 def _scalar_schema(kind: type) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -23,11 +23,13 @@ _QUIET = ("--color", "never", "--no-progress")
 _INTEGRITY = re.compile(r"[Hh]ash mismatch")
 _DISK = re.compile(r"No space left on device|os error 28\b|Disk quota exceeded|os error 122\b", re.IGNORECASE)
 _READ_ONLY = re.compile(r"Read-only file system|Permission denied|os error (13|30)\b", re.IGNORECASE)
+# uv goes on without an index that refuses, and finds no solution then.
+_REFUSED = re.compile(r"401 Unauthorized|403 Forbidden|407 Proxy Authentication")
 _OFFLINE = re.compile(r"[Nn]etwork connectivity is disabled|the network was disabled|--offline")
 _NETWORK = re.compile(
     r"error sending request|dns error|Failed to fetch|connection (refused|reset|closed)|timed out|"
     r"error decoding response body|error reading a body|Could not connect|tls|"
-    r"UnknownIssuer|401 Unauthorized|403 Forbidden|HTTP status",
+    r"UnknownIssuer|HTTP status",
     re.IGNORECASE,
 )
 _NO_SOLUTION = re.compile(
@@ -69,15 +71,18 @@ def run_uv(
     cwd: Path | None = None,
     text_input: str | None = None,
     on_line: Callable[[str], None] | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> Completed:
     """Run `uv` with `arguments` and return what it said, whether it succeeded or not.
 
-    `on_line` gets each line of its progress as it comes; then all output is in `stderr`.
+    `on_line` gets each line of its progress as it comes; then all output is in `stderr`. `variables` are environment
+    variables beside those of `uv_environ`.
     """
     command: list[str | Path] = [find_uv(), *arguments, *_QUIET]
+    environ = uv_environ() | dict(variables or {})
     if on_line:
-        return _process.stream(command, on_line=on_line, environ=uv_environ(), cwd=cwd)
-    return _process.run(command, environ=uv_environ(), cwd=cwd, text_input=text_input)
+        return _process.stream(command, on_line=on_line, environ=environ, cwd=cwd)
+    return _process.run(command, environ=environ, cwd=cwd, text_input=text_input)
 
 
 def explain_failure(completed: Completed, doing: str) -> GpuenvError:
@@ -88,6 +93,12 @@ def explain_failure(completed: Completed, doing: str) -> GpuenvError:
         return IntegrityError(f"a downloaded file is not the one that was planned, {doing}", reasons=said)
     if _DISK.search(text):
         return UnavailableError(f"the disk is full, {doing}", reasons=said, hints=("free some space and try again",))
+    if _REFUSED.search(text):
+        return UnavailableError(
+            f"the package index did not let us in, {doing}",
+            reasons=said,
+            hints=("check the address and the user name and password in `UV_DEFAULT_INDEX` or `UV_INDEX`",),
+        )
     if _NO_SOLUTION.search(text) and not _OFFLINE.search(text):
         return NoPlanError("`uv` finds no set of packages that fits together", reasons=said)
     if _OFFLINE.search(text):

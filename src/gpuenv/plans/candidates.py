@@ -9,9 +9,10 @@ from enum import IntEnum
 from functools import cached_property
 
 import msgspec
+from packaging.version import Version
 
 from gpuenv.channels.catalog import Build, builds_of, find_project
-from gpuenv.model import Finding, Jit, Machine, Verdict
+from gpuenv.model import Evidence, Finding, Jit, Machine, Verdict
 from gpuenv.plans.specs import GpuSpec
 from gpuenv.rules import check
 
@@ -87,7 +88,8 @@ def find_candidates(specs: tuple[GpuSpec, ...], machine: Machine) -> dict[str, l
             for build in builds_of(project, machine.platform, machine.python or "")
             if (wheel is None or build.wheel in {wheel, ""}) and (extra is None or extra in build.extras)
         ]
-        for candidate in _judged(_through_what_is_requested(builds, requested), machine):
+        judged = list(_judged(_through_what_is_requested(builds, requested), machine))
+        for candidate in (_as_its_neighbours(one, judged) for one in judged):
             found.setdefault(candidate.build.project, []).append(candidate)
             if candidate.tier is not Tier.REFUSED:
                 waiting += [depend.split()[0] for depend in candidate.build.depends]
@@ -121,3 +123,41 @@ def _within_driver(build: Build, machine: Machine) -> Build:
     if build.needs.jit is not Jit.PTX or serves is None or not machine.nvidia_gpus:
         return build
     return dataclasses.replace(build, constrains=(*build.constrains, f"cuda-version <={serves}"))
+
+
+def _as_its_neighbours(candidate: Candidate, judged: list[Candidate]) -> Candidate:
+    """A build whose code nobody read is refused where its neighbours were read and carry none for the GPU: the nearest
+    release of the same minor version, or those on both sides. That they do run would prove nothing.
+    """
+    build = candidate.build
+    if not build.gpu or build.needs.libraries is not None or candidate.tier is not Tier.UNKNOWN:
+        return candidate
+    read = [one for one in judged if _same_wheel(one.build, build) and one.build.needs.libraries]
+    older = max((one for one in read if _release(one) < _release(candidate)), key=_release, default=None)
+    newer = min((one for one in read if _release(one) > _release(candidate)), key=_release, default=None)
+    beside = [one for one in (newer, older) if one]
+    witnesses = [one for one in beside if _release(one).release[:2] == _release(candidate).release[:2]]
+    if not witnesses and len(beside) == 2:
+        witnesses = beside
+    lacking = [finding for one in witnesses for finding in one.findings if _lacks_code(finding)]
+    if not witnesses or len({finding.subject for finding in lacking}) < len(witnesses):
+        return candidate
+    finding = msgspec.structs.replace(
+        lacking[0],
+        subject=build.needs.subject,
+        message=f"like the releases beside it, {lacking[0].message}",
+        evidence=(*(Evidence(what="code read of", value=finding.subject) for finding in lacking), *lacking[0].evidence),
+    )
+    return Candidate(build=build, findings=(finding, *candidate.findings))
+
+
+def _same_wheel(one: Build, other: Build) -> bool:
+    return (one.wheel, one.extras) == (other.wheel, other.extras)
+
+
+def _release(candidate: Candidate) -> Version:
+    return Version(candidate.build.version)
+
+
+def _lacks_code(finding: Finding) -> bool:
+    return finding.rule == "kernel-image" and finding.verdict is Verdict.FAILS

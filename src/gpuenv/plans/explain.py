@@ -1,150 +1,115 @@
-"""Why each build was chosen: for every newer or GPU build passed over, the first reason in GPU words."""
+"""Why a plan is as it is: for every newer or GPU build passed over, the first reason in GPU words."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from packaging.version import Version
 
-from gpuenv.channels.catalog import find_project
-from gpuenv.model import Choice, Finding, Machine, PassedOver, Verdict
+from gpuenv.channels.catalog import Build, find_project
+from gpuenv.channels.catalog.projects import GpuNote
+from gpuenv.model import Choice, Explanation, Machine, OperatingSystem, PassedOver, Verdict
 from gpuenv.plans.candidates import Candidate, Tier, objections
+from gpuenv.plans.clashes import why_not
+from gpuenv.plans.layer import Layer, gpu_spots, on_a_gpu_machine
 from gpuenv.plans.solver import matches
 from gpuenv.plans.specs import GpuSpec
+from gpuenv.plans.wording import preference
 
-__all__ = ["explain_choices", "in_words", "preference"]
-
-_ONE_MAJOR = re.compile(r">=(\d+)(?:\.(\d+))?,<\d+")
-
-
-def preference(candidate: Candidate) -> tuple[Version, int]:
-    """Newer first, then by build number: the order in which builds of one package would be taken."""
-    return Version(candidate.build.version), candidate.build.number
+__all__ = ["explain"]
 
 
-def explain_choices(
-    picks: Mapping[str, Candidate],
-    candidates: Mapping[str, list[Candidate]],
-    specs: tuple[GpuSpec, ...],
-    machine: Machine,
-    worst: Tier,
-) -> tuple[Choice, ...]:
-    """For each package of the GPU layer that users would ask about: what was passed over, and notes on the choice.
+def explain(
+    layer: Layer, specs: tuple[GpuSpec, ...], machine: Machine, *, preferred_python: str | None = None
+) -> Explanation:
+    """Why these builds and not others, for the packages of the GPU layer that users would ask about.
 
-    `worst` is the tier down to which builds could be picked.
+    `preferred_python` would have been planned for, had everything builds for it.
     """
-    wanted: dict[str, list[str]] = {}
-    for spec in specs:
-        wanted.setdefault(spec.name, []).append(spec.conda)
-    # A metapackage narrows the builds of another package, as if the user had named them.
-    for pick in picks.values():
-        if not pick.build.wheel:
-            for depend in pick.build.depends:
-                wanted.setdefault(depend.split()[0], []).append(depend.replace(pick.build.version, "*", 1))
+    notes = list(layer.notes)
+    hints = [hint for note in _notes_of_asked(layer, specs, machine) for hint in note.hints]
+    if preferred_python and preferred_python != machine.python:
+        notes.append(f"Python {machine.python} rather than {preferred_python}, for which not everything has wheels")
+    if gpu_spots(layer) and machine.gpus is not None and not machine.nvidia_gpus:
+        other = [gpu.name for gpu in machine.gpus]
+        notes.append(f"no NVIDIA GPU was found{' (' + ', '.join(other) + ' cannot run CUDA)' if other else ''}")
+        picks = on_a_gpu_machine(specs, machine)
+        there = [f"{name} {pick.build.version} ({pick.build.build})" for name, pick in picks.items()]
+        if there:
+            notes.append(f"a machine with an NVIDIA GPU would get {', '.join(there)}")
+            hints.append("plan for another machine: `--machine gpu=NAME,driver=VERSION`")
+    return Explanation(
+        choices=_explain_choices(layer, specs, machine), notes=tuple(notes), hints=tuple(dict.fromkeys(hints))
+    )
+
+
+def _notes_of_asked(layer: Layer, specs: tuple[GpuSpec, ...], machine: Machine) -> Iterator[GpuNote]:
+    for name in dict.fromkeys(spec.project.name for spec in specs):
+        if name in layer.picks:
+            yield from _gpu_notes(layer.picks[name], layer, machine)
+
+
+def _explain_choices(layer: Layer, specs: tuple[GpuSpec, ...], machine: Machine) -> tuple[Choice, ...]:
     asked = {spec.project.name for spec in specs}
     return tuple(
         Choice(
             package=name,
-            passed_over=tuple(_passed_over(pick, picks, candidates, wanted.get(name, []), worst)),
-            notes=tuple(_notes(pick, candidates[name], machine)),
+            passed_over=tuple(_passed_over(pick, layer, specs)),
+            notes=tuple(_notes(pick, layer, machine)),
         )
-        for name, pick in picks.items()
+        for name, pick in layer.picks.items()
         if name in asked and pick.build.wheel
     )
 
 
-def _passed_over(
-    pick: Candidate,
-    picks: Mapping[str, Candidate],
-    candidates: Mapping[str, list[Candidate]],
-    wanted: list[str],
-    worst: Tier,
-) -> Iterator[PassedOver]:
-    seen: set[str] = set()
-    for candidate in sorted(candidates[pick.build.project], key=preference, reverse=True):
-        build = candidate.build
-        newer = Version(build.version) > Version(pick.build.version)
-        same_but_gpu = build.version == pick.build.version and build.gpu and not pick.build.gpu
-        if build.version in seen or not (newer or same_but_gpu) or (pick.build.gpu and not build.gpu):
+def _passed_over(pick: Candidate, layer: Layer, specs: tuple[GpuSpec, ...]) -> Iterator[PassedOver]:
+    asked_for = [_admitted_by(spec, pick.build.project, layer) for spec in specs]
+    for candidate in _worth_telling(pick, layer):
+        if not all(any(matches(text, candidate) for text in texts) for texts in asked_for if texts):
             continue
-        if not all(matches(spec, candidate) for spec in wanted):
-            continue
-        reason = _reason(candidate, picks, candidates, worst)
+        reason = why_not(candidate, layer)
         if reason:
-            seen.add(build.version)
-            yield PassedOver(version=build.version, build=build.build, reason=reason)
+            yield PassedOver(version=candidate.build.version, build=candidate.build.build, reason=reason)
 
 
-def _reason(
-    candidate: Candidate, picks: Mapping[str, Candidate], candidates: Mapping[str, list[Candidate]], worst: Tier
-) -> Finding | None:
-    against = objections(candidate)
-    if candidate.tier > worst:
-        return against[0]
-    clash = _clash(candidate, picks, candidates, worst)
-    if clash:
-        return Finding(rule="fits-together", verdict=Verdict.FAILS, subject=candidate.build.project, message=clash)
-    return against[0] if against else None
+def _worth_telling(pick: Candidate, layer: Layer) -> list[Candidate]:
+    """Of each version that would have been preferred the build that came nearest to being picked, newest first."""
+    nearest: dict[str, Candidate] = {}
+    for one in sorted(layer.candidates[pick.build.project], key=_distance):
+        if _would_be_preferred(one.build, pick.build):
+            nearest.setdefault(one.build.version, one)
+    return sorted(nearest.values(), key=preference, reverse=True)
 
 
-def _clash(
-    candidate: Candidate, picks: Mapping[str, Candidate], candidates: Mapping[str, list[Candidate]], worst: Tier
-) -> str | None:
-    build = candidate.build
-    if direct := _needs_another(candidate, picks):
-        return direct
-    for pick in picks.values():
-        for depend in pick.build.depends:
-            if depend.split()[0] == build.project and not matches(depend, candidate):
-                return f"{pick.build.project} {pick.build.version} needs {in_words(depend)}"
-    others = {name: pick for name, pick in picks.items() if name != build.project}
-    for name in (depend.split()[0] for depend in build.depends):
-        could_come = [one for one in candidates.get(name, ()) if one.tier <= worst] if name not in picks else []
-        clashes = [_needs_another(one, others) for one in sorted(could_come, key=preference, reverse=True)]
-        if clashes and all(clashes):
-            return f"needs {name}, which {clashes[0]}"
-    return None
+def _distance(one: Candidate) -> tuple[bool, int, bool, int]:
+    """GPU builds first, then by tier and build number; but of those that the driver is too old for, which a new driver
+    would cure, the one that asks for least.
+    """
+    wants_driver = one.tier is Tier.REFUSED and objections(one)[0].rule == "driver-floor"
+    return not one.build.gpu, one.tier, wants_driver, one.build.number if wants_driver else -one.build.number
 
 
-def _needs_another(candidate: Candidate, picks: Mapping[str, Candidate]) -> str | None:
-    build = candidate.build
-    for depend in (*build.depends, *build.constrains):
-        other = picks.get(depend.split()[0])
-        if other and not matches(depend, other):
-            there = f"{other.build.version} {other.build.build}" if len(depend.split()) > 2 else other.build.version
-            return f"needs {in_words(depend)}; the plan has {there}{_for_whom(other, build.project, picks)}"
-    return None
+def _would_be_preferred(build: Build, pick: Build) -> bool:
+    if pick.gpu and not build.gpu:
+        return False
+    if build.version == pick.version:
+        return build.gpu and (not pick.gpu or build.number > pick.number)
+    return Version(build.version) > Version(pick.version)
 
 
-def in_words(depend: str) -> str:
-    """A dependency as a person reads it: `cuda-version 12.8.*` is `CUDA 12.8`."""
-    name, version, build = (*depend.split(), "", "")[:3]
-    if name == "cuda-version":
-        major = _ONE_MAJOR.fullmatch(version)
-        if major and (major[2] or "0") != "0":
-            return f"CUDA {major[1]}.{major[2]} or a later {major[1]}"
-        if version.startswith("<="):
-            return f"CUDA {version[2:]} or older"
-        return f"CUDA {major[1] if major else version.removesuffix('.*')}"
-    package = f"{name} {version.removeprefix('==')}".strip(" *")
-    return f"{package} in a build {build}" if build else package
+def _admitted_by(spec: GpuSpec, name: str, layer: Layer) -> tuple[str, ...]:
+    """What a spec lets the package `name` be, any of these; a metapackage speaks for the package that it pulls in.
+    Empty where it says nothing of it.
+    """
+    if spec.name == name:
+        return (spec.conda,)
+    builds = layer.candidates.get(spec.name, ())
+    stand_ins = [one for one in builds if not one.build.wheel and matches(spec.conda, one)]
+    pulled_in = (depend for one in stand_ins for depend in one.build.depends if depend.split()[0] == name)
+    return tuple(dict.fromkeys(pulled_in))
 
 
-def _for_whom(other: Candidate, instead_of: str, picks: Mapping[str, Candidate]) -> str:
-    """Who holds a package where it is: `, for pytorch`."""
-    holders = [
-        pick.build.project
-        for pick in picks.values()
-        if pick.build.project != instead_of
-        and any(
-            depend.split()[0] == other.build.project and depend.split()[1:] != ["*"] for depend in pick.build.depends
-        )
-    ]
-    return f", for {holders[0]}" if holders else ""
-
-
-def _notes(pick: Candidate, builds: list[Candidate], machine: Machine) -> Iterator[str]:
+def _notes(pick: Candidate, layer: Layer, machine: Machine) -> Iterator[str]:
     if pick.build.note:
         yield pick.build.note
     yield from (
@@ -153,6 +118,17 @@ def _notes(pick: Candidate, builds: list[Candidate], machine: Machine) -> Iterat
         if finding.verdict in {Verdict.DEGRADED, Verdict.UNKNOWN}
         or (finding.rule == "side-library" and finding.verdict is Verdict.WORKS)
     )
+    yield from (note.text for note in _gpu_notes(pick, layer, machine))
+
+
+def _gpu_notes(pick: Candidate, layer: Layer, machine: Machine) -> tuple[GpuNote, ...]:
+    """What to tell those who got the CPU build of a package because there is no GPU build of it here (any more)."""
     project = find_project(pick.build.project)
-    if project and machine.nvidia_gpus and not pick.build.gpu and not any(one.build.gpu for one in builds):
-        yield from (note.text for note in project.gpu_notes if machine.platform in note.platforms)
+    there_is = any(
+        one.build.gpu and Version(one.build.version) >= Version(pick.build.version)
+        for one in layer.candidates[pick.build.project]
+    )
+    somebody_may_ask = machine.nvidia_gpus or (machine.system.os is OperatingSystem.MACOS and not pick.build.note)
+    if project is None or pick.build.gpu or there_is or not somebody_may_ask:
+        return ()
+    return tuple(note for note in project.gpu_notes if machine.platform in note.platforms)

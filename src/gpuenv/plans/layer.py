@@ -25,12 +25,16 @@ _MOST_ATTEMPTS = 24
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """The builds that were picked, by package name, and all that could have been; `named` are those asked for."""
+    """The builds that were picked, by package name, and all that could have been; `named` are those asked for.
+
+    `notes` say what else decided, where it was not the machine.
+    """
 
     picks: dict[str, Candidate]
     candidates: dict[str, list[Candidate]]
     worst: Tier
     named: frozenset[str]
+    notes: tuple[str, ...] = ()
 
     @property
     def shown(self) -> dict[str, Candidate]:

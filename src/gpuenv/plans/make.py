@@ -6,17 +6,18 @@ import msgspec
 
 from gpuenv.errors import NoPlanError
 from gpuenv.machines.interpreters import Interpreter
-from gpuenv.model import Explanation, Machine, OperatingSystem, Plan, PlannedPackage, Reporter, Request, Silence
+from gpuenv.model import Machine, OperatingSystem, Plan, PlannedPackage, Reporter, Request, Silence
 from gpuenv.plans.candidates import Candidate
-from gpuenv.plans.explain import explain_choices
-from gpuenv.plans.layer import Layer, choose_layer, gpu_spots, on_a_gpu_machine
+from gpuenv.plans.explain import explain
+from gpuenv.plans.keeping import kept_bounds
+from gpuenv.plans.layer import Layer, choose_layer
 from gpuenv.plans.pythons import PythonChoice, choose_pythons
 from gpuenv.plans.resolve import resolve
 from gpuenv.plans.specs import Wanted, read_specs
 from gpuenv.plans.wheels import ASSUMED_GLIBC, locked_wheels
 from gpuenv.versions import LibcVersion
 
-__all__ = ["make_plan"]
+__all__ = ["for_planning", "make_plan"]
 
 
 def make_plan(
@@ -39,11 +40,10 @@ def make_plan(
     report = report or Silence()
     wanted = read_specs(request.specs)
     report.step("choosing builds for the machine")
-    machine = _with_known_libc(machine)
     pythons = choose_pythons(request.python, wanted.python, interpreters)
-    bounds = (*wanted.bounds, *_held(keep, renew))
+    bounds = (*wanted.bounds, *kept_bounds(keep, wanted, renew))
     interpreter, layer = _first_that_fits(wanted, machine, pythons, bounds)
-    here = _for_python(machine, interpreter.version)
+    here = for_planning(machine, interpreter.version)
     layer, pylock = resolve(layer, wanted, here, interpreter, report, keep=keep, renew=renew)
     return Plan(
         request=request,
@@ -52,7 +52,7 @@ def make_plan(
         interpreter=interpreter.path,
         packages=_planned(layer),
         wheels=locked_wheels(pylock),
-        explanation=_explain(layer, wanted, here, interpreter, pythons),
+        explanation=explain(layer, wanted.gpu, here, preferred_python=pythons[0].version),
         source_packages=_source_packages(layer),
         build_constraints=_build_constraints(layer),
         pylock=pylock,
@@ -67,20 +67,13 @@ def _build_constraints(layer: Layer) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one for pick in layer.picks.values() for one in pick.build.build_requires))
 
 
-def _with_known_libc(machine: Machine) -> Machine:
+def for_planning(machine: Machine, python: str) -> Machine:
+    """The machine with the Python to plan for, and with a C library to assume where its own is not known."""
+    machine = msgspec.structs.replace(machine, python=python)
     if machine.system.os is not OperatingSystem.LINUX or machine.system.glibc:
         return machine
     system = msgspec.structs.replace(machine.system, glibc=LibcVersion(ASSUMED_GLIBC))
     return msgspec.structs.replace(machine, system=system, sources={**machine.sources, "system.glibc": "assumed"})
-
-
-def _for_python(machine: Machine, python: str) -> Machine:
-    return msgspec.structs.replace(machine, python=python)
-
-
-def _held(keep: Plan | None, renew: frozenset[str]) -> tuple[str, ...]:
-    packages = keep.packages if keep else ()
-    return tuple(f"{one.name} =={one.version} {one.build}" for one in packages if one.name not in renew)
 
 
 def _first_that_fits(
@@ -89,7 +82,7 @@ def _first_that_fits(
     refusals: list[NoPlanError] = []
     for interpreter in pythons:
         try:
-            return interpreter, choose_layer(wanted.gpu, _for_python(machine, interpreter.version), bounds)
+            return interpreter, choose_layer(wanted.gpu, for_planning(machine, interpreter.version), bounds)
         except NoPlanError as refusal:
             refusals.append(refusal)
             if not any("wheels are for Python" in reason for reason in refusal.reasons):
@@ -125,26 +118,4 @@ def _planned_package(name: str, pick: Candidate, layer: Layer) -> PlannedPackage
         variables=build.variables,
         verdict=pick.verdict,
         findings=pick.findings,
-    )
-
-
-def _explain(
-    layer: Layer, wanted: Wanted, machine: Machine, chosen: PythonChoice, pythons: tuple[PythonChoice, ...]
-) -> Explanation:
-    notes: list[str] = []
-    hints: list[str] = []
-    if chosen is not pythons[0]:
-        notes.append(f"Python {chosen.version} rather than {pythons[0].version}, for which not everything has wheels")
-    if gpu_spots(layer) and machine.gpus is not None and not machine.nvidia_gpus:
-        other = [gpu.name for gpu in machine.gpus]
-        notes.append(f"no NVIDIA GPU was found{' (' + ', '.join(other) + ' cannot run CUDA)' if other else ''}")
-        there = on_a_gpu_machine(wanted.gpu, machine)
-        named = [f"{name} {pick.build.version} ({pick.build.build})" for name, pick in there.items()]
-        if named:
-            notes.append(f"a machine with an NVIDIA GPU would get {', '.join(named)}")
-            hints.append("plan for another machine: `--machine gpu=NAME,driver=VERSION`")
-    return Explanation(
-        choices=explain_choices(layer.picks, layer.candidates, wanted.gpu, machine, layer.worst),
-        notes=tuple(notes),
-        hints=tuple(hints),
     )

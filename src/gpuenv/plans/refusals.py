@@ -14,9 +14,9 @@ from packaging.version import Version
 from gpuenv.errors import NoPlanError
 from gpuenv.model import Finding, Machine
 from gpuenv.plans.candidates import Candidate, Tier, objections
-from gpuenv.plans.explain import in_words, preference
 from gpuenv.plans.solver import Unsolvable, matches, solve_layer
 from gpuenv.plans.specs import GpuSpec
+from gpuenv.plans.wording import in_words, listed, preference
 
 __all__ = ["explain_refusal", "spans"]
 
@@ -48,15 +48,15 @@ def explain_refusal(
             )
     if bounds and _fits(specs, candidates):
         return NoPlanError(
-            f"{_listed([f'`{spec.typed}`' for spec in specs])} cannot be had within "
-            + _listed([f"`{one}`" for one in bounds]),
+            f"{listed([f'`{spec.typed}`' for spec in specs])} cannot be had within "
+            + listed([f"`{one}`" for one in bounds]),
             reasons=tuple(_together(specs, candidates)),
             hints=("leave the bound out, or ask for an older release",),
             details=str(unsolvable),
         )
     culprits = _exclude_each_other(specs, candidates)
     return NoPlanError(
-        f"{_listed([f'`{spec.typed}`' for spec in culprits])} do not fit together on this machine",
+        f"{listed([f'`{spec.typed}`' for spec in culprits])} do not fit together on this machine",
         reasons=tuple(_together(culprits, candidates)),
         hints=_what_would_fit(culprits, candidates),
         details=str(unsolvable),
@@ -86,7 +86,7 @@ def _alone(spec: GpuSpec, candidates: Mapping[str, list[Candidate]], machine: Ma
     if not behind:
         return _Refusal(reasons=(f"`{spec.name}` has no GPU build for {machine.platform}",))
     found = [(candidate, objections(candidate)[0]) for candidate in behind]
-    return _Refusal(reasons=tuple(spans(found)), hints=tuple(_hints(found)), of_machine=True)
+    return _Refusal(reasons=tuple(spans(found)), hints=tuple(_hints(found, machine)), of_machine=True)
 
 
 def _what_there_is(spec: GpuSpec, builds: list[Candidate], machine: Machine) -> str:
@@ -110,11 +110,11 @@ def _with_cuda(behind: list[Candidate], machine: Machine) -> Iterator[str]:
     """For which CUDA the builds are that a metapackage could pull in."""
     lines: dict[str, list[str]] = {}
     for one in behind:
-        cuda = _cuda_of(one.build.depends)
+        cuda = (_cuda_of(one.build.depends) or "").removeprefix("CUDA ")
         if cuda and one.tier is not Tier.REFUSED and cuda not in lines.setdefault(one.build.project, []):
             lines[one.build.project].append(cuda)
     for name, known in lines.items():
-        yield f"the builds of {name} that run on this machine are for {_listed(known)}"
+        yield f"the builds of {name} that run on this machine are for CUDA {listed(known)}"
     if not lines:
         yield f"what it pulls in does not fit together on {machine.platform}"
 
@@ -123,14 +123,19 @@ def _cuda_of(depends: tuple[str, ...]) -> str | None:
     return next((in_words(depend) for depend in depends if depend.startswith("cuda-version ")), None)
 
 
-def _hints(found: list[tuple[Candidate, Finding]]) -> Iterator[str]:
+def _hints(found: list[tuple[Candidate, Finding]], machine: Machine) -> Iterator[str]:
     """What the findings advise, those of the newest builds first; and another Python, where only that is in the way."""
     newest_first = sorted(found, key=lambda pair: preference(pair[0]), reverse=True)
     advised = dict.fromkeys(hint for _, finding in newest_first for hint in finding.hints)
     yield from islice(advised, _MOST_HINTS)
     pythons = newest_first[0][0].build.needs.pythons
     if pythons and all(finding.rule == "python-build" for _, finding in found):
-        yield f"plan for a Python that it has wheels for: `--python {pythons[-1]}`"
+        nearest = min(pythons, key=lambda python: (abs(_minor(python) - _minor(machine.python)), python))
+        yield f"plan for a Python that it has wheels for: `--python {nearest}`"
+
+
+def _minor(python: str | None) -> int:
+    return int((python or "3.0").split(".")[1])
 
 
 def _behind(candidate: Candidate, candidates: Mapping[str, list[Candidate]]) -> Iterator[Candidate]:
@@ -187,7 +192,9 @@ def _together(culprits: tuple[GpuSpec, ...], candidates: Mapping[str, list[Candi
         if pick:
             cuda = _cuda_of(pick.build.depends)
             line = picks.get("cuda-version")
-            with_cuda = f", with {cuda or f'CUDA {line.build.version}'}" if cuda or (pick.build.gpu and line) else ""
+            if not cuda and line and pick.build.gpu:
+                cuda = f"CUDA {line.build.version}"
+            with_cuda = f", with {cuda}" if cuda else ""
             yield f"`{spec.typed}` alone would be {pick.build.project} {pick.build.version}{with_cuda}"
 
 
@@ -203,12 +210,10 @@ def _what_would_fit(culprits: tuple[GpuSpec, ...], candidates: Mapping[str, list
     for spec in culprits:
         if spec.conda == spec.name:
             continue
-        freed = [spec.name if one is spec else one.conda for one in culprits]
-        if _solves(freed, candidates):
-            asked = [spec.name if one is spec else one.typed for one in culprits]
+        others = [one for one in culprits if one is not spec]
+        named_twice = any(one.name == spec.name for one in others)
+        itself = [] if named_twice else [spec.name]
+        if _solves([*itself, *(one.conda for one in others)], candidates):
+            asked = [spec.name if one is spec else one.typed for one in culprits if one is not spec or not named_twice]
             return (f"without its bounds on `{spec.name}` it can be had: `gpuenv plan {shlex.join(asked)}`",)
     return (f"leave one out: `gpuenv plan {shlex.join(spec.typed for spec in culprits[1:])}`",) if culprits[1:] else ()
-
-
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -9,17 +9,19 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from gpuenv.channels.catalog.projects import nearest_names
-from gpuenv.errors import GpuenvError, NoPlanError, RequestError
+from gpuenv.errors import GpuenvError, NoPlanError, RequestError, UnavailableError
 from gpuenv.model import Machine, Plan, Reporter
 from gpuenv.plans.candidates import Tier
-from gpuenv.plans.layer import Layer, bound_to
+from gpuenv.plans.layer import Layer, bound_to, choose_layer
 from gpuenv.plans.pythons import PythonChoice
 from gpuenv.plans.specs import Wanted
 from gpuenv.plans.wheels import lock_wheels, locked_wheels
+from gpuenv.plans.wording import listed
 
 __all__ = ["resolve"]
 
 _NVIDIA = ("nvidia-", "cuda-")
+_LONGEST_QUOTE = 600
 
 
 def resolve(
@@ -34,9 +36,9 @@ def resolve(
 ) -> tuple[Layer, str]:
     """The text of the lock, and the layer that it holds: `layer` itself where uv can keep its pins.
 
-    Where it cannot, uv is given the allowed versions of each GPU package in place of the pins, and what it chooses
-    among them is taken. What `keep` had locked stays where it can, except for `renew`. NoPlanError with uv's own
-    words when there is no set at all.
+    Where it cannot, uv is given the allowed versions of each GPU package in place of the pins, and the layer is chosen
+    anew with the versions that it took. What `keep` had locked stays where it can, except for `renew`. NoPlanError with
+    uv's own words when there is no set at all.
     """
     extras = [
         f"{canonicalize_name(_wheel(layer, spec.project.name))}[{','.join(spec.extras)}]"
@@ -45,7 +47,7 @@ def resolve(
     ]
     plain = [*wanted.plain, *extras]
 
-    def lock(requirements: list[str], constraints: list[str]) -> str:
+    def lock(layer: Layer, requirements: list[str], constraints: list[str]) -> str:
         return lock_wheels(
             requirements,
             constraints,
@@ -62,16 +64,17 @@ def resolve(
         )
 
     try:
-        return layer, lock([*_pins(layer), *plain], _library_pins(layer))
+        return layer, lock(layer, [*_pins(layer), *plain], _library_pins(layer))
     except NoPlanError as conflict:
-        unknown = _not_on_index(conflict, wanted)
+        unknown = _not_on_index(conflict, wanted) or _no_such_extra(conflict, wanted)
         if unknown:
             raise unknown from conflict
         try:
-            pylock = lock([*_ranges(layer, wanted), *plain], _forbidden_libraries(layer))
-            return _as_decided(layer, wanted, pylock), pylock
+            pylock = lock(layer, [*_ranges(layer, wanted), *plain], _forbidden_libraries(layer))
+            decided = _as_decided(layer, wanted, machine, pylock, conflict)
+            return decided, lock(decided, [*_pins(decided), *plain], _library_pins(decided))
         except NoPlanError:
-            raise conflict from None
+            raise _not_all_on_index(conflict, layer) or conflict from None
 
 
 def _wheel(layer: Layer, name: str) -> str:
@@ -122,23 +125,29 @@ def _ranges(layer: Layer, wanted: Wanted) -> list[str]:
     return lines
 
 
-def _as_decided(layer: Layer, wanted: Wanted, pylock: str) -> Layer:
-    """The layer with the versions that uv chose; NoPlanError when one of them was never judged."""
+def _as_decided(layer: Layer, wanted: Wanted, machine: Machine, pylock: str, conflict: NoPlanError) -> Layer:
+    """The best layer with the versions that uv chose; NoPlanError where there is none."""
     chosen = {canonicalize_name(wheel.name): wheel.version for wheel in locked_wheels(pylock)}
-    picks = dict(layer.picks)
-    for pick in layer.shown.values():
-        if not pick.build.requirements:
-            continue
-        version = chosen.get(canonicalize_name(pick.build.wheel), pick.build.version)
-        same = [
-            one
-            for one in bound_to(layer, wanted.gpu, pick.build.project)
-            if Version(one.build.version) == Version(version)
-        ]
-        if not same:
-            raise NoPlanError(f"`uv` chose {pick.build.wheel} {version}, which nobody has judged")
-        picks[pick.build.project] = max(same, key=lambda one: one.build.number)
-    return replace(layer, picks=picks)
+    versions = {
+        name: chosen.get(canonicalize_name(pick.build.wheel), pick.build.version)
+        for name, pick in layer.shown.items()
+        if pick.build.requirements
+    }
+    bounds = (*wanted.bounds, *(f"{name} =={version}" for name, version in versions.items()))
+    asked = {spec.project.name for spec in wanted.gpu}
+    others = [
+        f"{name} {version} rather than {layer.picks[name].build.version}"
+        for name, version in versions.items()
+        if name in asked and Version(version) != Version(layer.picks[name].build.version)
+    ]
+    note = f"{listed(others)}, for which `uv` finds no set{_in_its_words(conflict)}" if others else ""
+    return replace(choose_layer(wanted.gpu, machine, bounds), notes=(note,) if note else ())
+
+
+def _in_its_words(conflict: NoPlanError) -> str:
+    said = " ".join(conflict.reasons)
+    why = said.partition("cause: ")[2].partition("hint: ")[0].strip()
+    return f": {why}" if 0 < len(why) < _LONGEST_QUOTE else ""
 
 
 def _not_on_index(conflict: GpuenvError, wanted: Wanted) -> RequestError | None:
@@ -156,3 +165,29 @@ def _not_on_index(conflict: GpuenvError, wanted: Wanted) -> RequestError | None:
                 hints=(*hints, "check the spelling, or name the index that has it in `UV_INDEX`"),
             )
     return None
+
+
+def _not_all_on_index(conflict: NoPlanError, layer: Layer) -> UnavailableError | None:
+    """The error for an index that lacks what the catalog read elsewhere: a mirror with gaps, or no index at all."""
+    said = " ".join(conflict.reasons)
+    for pick in layer.shown.values():
+        wheel = pick.build.wheel
+        if wheel and (f"there is no version of {wheel}==" in said or f"{wheel} was not found in the package" in said):
+            return UnavailableError(
+                f"the package index has no `{wheel}` {pick.build.version}",
+                reasons=("the catalog knows that release, so this index is incomplete or no index at all",),
+                hints=("check `UV_DEFAULT_INDEX`, and that no login page stands between you and it",),
+                details="\n".join(conflict.reasons),
+            )
+    return None
+
+
+def _no_such_extra(conflict: GpuenvError, wanted: Wanted) -> RequestError | None:
+    if not conflict.message.endswith(tuple(f" has no extra `{extra}`" for extra in _typed_extras(wanted))):
+        return None
+    return RequestError(conflict.message, reasons=conflict.reasons, hints=("leave the extra out, or check its name",))
+
+
+def _typed_extras(wanted: Wanted) -> set[str]:
+    plain = {extra for text in wanted.plain for extra in Requirement(text).extras}
+    return plain | {extra for spec in wanted.gpu for extra in spec.extras}

@@ -19,6 +19,7 @@ _NAME = re.compile(
     re.DOTALL,
 )
 _EXTRAS = re.compile(r"\s*\[([A-Za-z0-9_.,\s-]*)\](.*)", re.DOTALL)
+_LOCAL = re.compile(r"\s*={1,3}\s*([\d.]+)\+(?:cpu|cu(\d+))\s*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,11 +130,11 @@ def _gpu_spec(typed: str, name: str, rest: str, project: Project) -> GpuSpec:
     if extras and "=" not in extras[1]:
         wanted_extras = tuple(canonicalize_name(extra) for extra in re.split(r"[,\s]+", extras[1]) if extra)
         rest = extras[2]
-    extra, passed_on = _divide_extras(project, wanted_extras)
+    extra, passed_on = _divide_extras(typed, project, wanted_extras)
     return GpuSpec(
         typed=typed,
         name=record,
-        conda=_conda_text(typed, record, rest),
+        conda=_conda_text(typed, record, _with_build(rest, project)),
         project=project,
         wheel=None if name in own_names else name,
         extra=extra,
@@ -141,20 +142,36 @@ def _gpu_spec(typed: str, name: str, rest: str, project: Project) -> GpuSpec:
     )
 
 
-def _divide_extras(project: Project, extras: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
+def _with_build(rest: str, project: Project) -> str:
+    """`==2.5.1+cu124`, as PyTorch's wheels call themselves, in conda's words: a version and a build."""
+    local = _LOCAL.fullmatch(rest)
+    if local is None:
+        return rest.replace("===", "==", 1) if rest.lstrip().startswith("===") else rest
+    names_line = any("{cuda}" in rule.label for rule in project.builds)
+    build = f"cuda{local[2] if names_line else ''}*" if local[2] else "cpu*"
+    return f" =={local[1]} {build}"
+
+
+def _divide_extras(typed: str, project: Project, extras: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
     """`jax[cuda12]` asks for the builds that the catalog makes with that extra; other extras are passed on."""
-    chosen: str | None = None
+    chosen: dict[str, None] = {}
     passed_on: list[str] = []
     for extra in extras:
-        rules = [rule for rule in project.builds if extra in rule.extras]
-        if rules:
-            chosen = extra
+        if any(extra in rule.extras for rule in project.builds):
+            chosen[extra] = None
         elif extra == "cuda" and any("cuda12" in rule.extras for rule in project.builds):
             # JAX's own extra `cuda` still means CUDA 12 (metadata of 0.12.0.1).
-            chosen = "cuda12"
+            chosen["cuda12"] = None
         else:
             passed_on.append(extra)
-    return chosen, tuple(passed_on)
+    builds = {frozenset(extra for extra in chosen if extra in rule.extras) for rule in project.builds}
+    if chosen and frozenset(chosen) not in builds:
+        raise RequestError(
+            f"`{typed}` asks for several builds of `{project.name}` at once",
+            reasons=tuple(f"the extra `{extra}` is one of its own" for extra in chosen),
+            hints=tuple(f"take one: `{project.name}[{extra}]`" for extra in chosen),
+        )
+    return next(iter(chosen), None), tuple(passed_on)
 
 
 def _conda_text(typed: str, record: str, rest: str) -> str:
@@ -214,7 +231,7 @@ def _not_a_spec(typed: str, reason: str) -> RequestError:
     near = nearest_names(typed.split("=", maxsplit=1)[0].strip().lower())
     return RequestError(
         f"`{typed}` is not a package spec",
-        reasons=(reason,),
+        reasons=tuple(reason.splitlines()[:1]),
         hints=(
             "conda's form is `NAME`, `NAME=VERSION`, `NAME>=VERSION`, `NAME=VERSION=BUILD` or `NAME[version='>=1']`",
             *((f"did you mean {' or '.join(f'`{one}`' for one in near)}?",) if near else ()),

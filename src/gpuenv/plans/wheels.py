@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from gpuenv.channels.pylock import read_lock
 from gpuenv.channels.uv import explain_failure, run_uv
 from gpuenv.errors import NoPlanError
 from gpuenv.model import LockedWheel, Machine, OperatingSystem, Reporter
 
-__all__ = ["ASSUMED_GLIBC", "lock_wheels", "locked_wheels"]
+__all__ = ["ASSUMED_GLIBC", "ASSUMED_MACOS", "lock_wheels", "locked_wheels"]
 
 ASSUMED_GLIBC = "2.28"
 """The C library to plan for where the machine's is not known: what current wheels of PyTorch and XGBoost need."""
+
+_NO_EXTRA = re.compile(
+    r"The package `(?P<name>[\w.-]+)[^`]*` does not have an extra named `(?P<extra>[^`]+)`", re.ASCII
+)
+
+ASSUMED_MACOS = "14.0"
+"""The macOS to plan for where the machine's is not known: the oldest that current PyTorch wheels are built for."""
 
 # The manylinux tags that `uv pip compile --python-platform` of uv 0.13 knows.
 _GLIBC_MINORS = {"x86_64": (17, 28, *range(31, 41)), "aarch64": (17, 28, *range(31, 40))}
@@ -34,6 +45,14 @@ def uv_platform(machine: Machine) -> str:
         )
     fitting = [one for one in _GLIBC_MINORS[arch] if one <= minor]
     return f"{arch}-manylinux_2_{max(fitting, default=17)}"
+
+
+def _target(machine: Machine) -> dict[str, str]:
+    """The macOS that wheels may be built for, which uv takes from a variable; it assumes 13 by itself."""
+    if machine.system.os is not OperatingSystem.MACOS:
+        return {}
+    release = re.match(r"\d{2}(?:\.\d{1,2})?", machine.system.release or "", re.ASCII)
+    return {"MACOSX_DEPLOYMENT_TARGET": release[0] if release else ASSUMED_MACOS}
 
 
 def lock_wheels(
@@ -73,19 +92,30 @@ def lock_wheels(
             options += ["--upgrade-package", name]
         completed = run_uv(
             [
-                *("pip", "compile", "-", "-o", lock, "--no-header", "--no-annotate", "--quiet"),
+                *("pip", "compile", "-", "-o", lock, "--no-header", "--no-annotate"),
                 *("--only-binary", ":all:", "--python-version", python, "--python-platform", uv_platform(machine)),
                 *(("--python", interpreter) if interpreter else ()),
                 *options,
             ],
             cwd=Path(scratch),
             text_input="\n".join(requirements) + "\n",
+            variables=_target(machine),
         )
         if completed.status != 0:
             raise explain_failure(completed, "resolving")
-        if "does not have an extra named" in completed.stderr:
-            raise NoPlanError("a release lacks what it was chosen for", reasons=(completed.stderr.strip(),))
+        _check_extras(completed.stderr, requirements)
         return lock.read_text("utf-8")
+
+
+def _check_extras(said: str, requirements: list[str]) -> None:
+    """NoPlanError when a release lacks an extra that it was asked for, on which uv does no more than warn."""
+    parsed = [Requirement(text) for text in requirements]
+    asked = {(canonicalize_name(one.name), canonicalize_name(extra)) for one in parsed for extra in one.extras}
+    for found in _NO_EXTRA.finditer(said):
+        name, extra = found["name"], found["extra"]
+        # Some package of the set may well ask another for an extra that is gone, as pip and uv allow.
+        if (canonicalize_name(name), canonicalize_name(extra)) in asked:
+            raise NoPlanError(f"`{name}` has no extra `{extra}`", reasons=(found[0],))
 
 
 def locked_wheels(text: str) -> tuple[LockedWheel, ...]:

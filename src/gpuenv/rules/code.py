@@ -28,6 +28,7 @@ def kernel_image(needs: Needs, machine: Machine) -> Iterator[Finding]:
         return
     judged = [(gpu, _measure(main, gpu, needs, machine)) for gpu in cuda_gpus(machine)]
     without = sum(coverage.way is Way.NONE for _, coverage in judged)
+    some_runs = any(coverage.way in {Way.SASS, Way.JIT} for _, coverage in judged)
     for gpu, coverage in judged:
         evidence = (_units(coverage), gpu_evidence(gpu, machine), *driver_evidence(machine))
         if coverage.way is Way.SASS:
@@ -40,8 +41,10 @@ def kernel_image(needs: Needs, machine: Machine) -> Iterator[Finding]:
             message, *hints = _nothing_runs(main, gpu, needs, machine)
             yield _finding("kernel-image", needs, verdict, message, evidence, *hints)
         else:
+            # Beside a GPU on which it runs this is no worse than a GPU on which it does not.
+            verdict = Verdict.DEGRADED if some_runs else Verdict.UNKNOWN
             message = f"whether its code runs on {gpu_label(gpu)} cannot be told: {targets_in_words(main)}"
-            yield _finding("kernel-image", needs, Verdict.UNKNOWN, message, evidence)
+            yield _finding("kernel-image", needs, verdict, message, evidence)
 
 
 def side_library(needs: Needs, machine: Machine) -> Iterator[Finding]:

@@ -45,12 +45,15 @@ def driver_floor(needs: Needs, machine: Machine) -> Iterator[Finding]:
 
 
 def _message(verdict: Verdict, needs: Needs, oldest: DriverVersion | None, machine: Machine) -> str:
-    driver, serves = machine.driver, served_cuda(machine)
+    version, serves = machine.driver.version, served_cuda(machine)
     line = f"CUDA {_line(needs)}" if needs.cuda else "it"
     wanted = f"driver {oldest}" if oldest else "a driver that is not in the table"
-    known = f"driver {driver.version}" if driver.version else f"a driver that serves CUDA {serves}" if serves else ""
+    known = f"driver {version}" if version else f"a driver that serves CUDA {serves}" if serves else ""
     if verdict is Verdict.WORKS:
-        return f"{line} runs from {wanted} on; here is {known}" if oldest else f"{line} runs; here is {known}"
+        compares = numbered_driver(machine)
+        if compares and oldest and _is_at_least(compares, oldest):
+            return f"{line} runs from {wanted} on; here is {known}"
+        return f"{line} runs; here is {known}" + (f", which serves CUDA {serves}" if version else "")
     if verdict is Verdict.UNKNOWN:
         here = f"whether {known} will do" if known else "the driver here"
         return f"{line} needs {wanted}; {here} is not known"
@@ -120,7 +123,7 @@ def _judge_unlisted(cuda: CudaVersion, version: DriverVersion, serves: CudaVersi
     newest = load_toolkits()[-1]
     if serves and serves >= cuda:
         return Verdict.WORKS
-    return Verdict.FAILS if cuda > newest.version and version.branch < newest.driver_branch else Verdict.UNKNOWN
+    return Verdict.FAILS if cuda > newest.version and version.branch <= newest.driver_branch else Verdict.UNKNOWN
 
 
 def _is_measured(machine: Machine) -> bool:

@@ -64,6 +64,15 @@ def builds_of(project: Project, platform: str, python: str) -> tuple[Build, ...]
 
     Builds for other Pythons are among them; their needs say so, and a rule refuses them with that reason.
     """
+    return _builds_of(project.name, platform, python)
+
+
+@cache
+def _builds_of(name: str, platform: str, python: str) -> tuple[Build, ...]:
+    # One plan asks for the same builds several times, and what the catalog says of them does not change.
+    project = find_project(name)
+    if project is None:
+        return ()
     builds: list[Build] = []
     for rule in project.builds:
         wanted = SpecifierSet(rule.versions)
