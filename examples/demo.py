@@ -7,7 +7,7 @@ import numpy as np
 import xgboost
 
 
-@numba.njit  # type: ignore[untyped-decorator,unused-ignore]  (Numba publishes no types)
+@numba.njit  # type: ignore[untyped-decorator, unused-ignore]
 def count_inside(points: np.ndarray) -> int:
     """How many points of the unit square lie inside the unit circle."""
     inside = 0

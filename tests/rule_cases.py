@@ -157,7 +157,7 @@ class Case:
             assert finding.message
             assert not finding.message.endswith("."), finding.message
             assert "None" not in finding.message, finding.message
-            assert all(evidence.what and evidence.value for evidence in finding.evidence), finding
+            assert all(evidence.what and evidence.value not in {"", "None"} for evidence in finding.evidence), finding
             assert not (finding.hints and finding.verdict is Verdict.WORKS), finding
         assert any(self.says in finding.message for finding in found) or not self.says, found
         assert any(self.hint in hint for finding in found for hint in finding.hints) or not self.hint, found

@@ -75,7 +75,10 @@ class OperatingSystem(StrEnum):
 
 
 class System(Noun, frozen=True, kw_only=True):
-    """The operating system; `arch` is x86_64, aarch64 or ppc64le on every system (never arm64 or AMD64)."""
+    """The operating system; `arch` is x86_64, aarch64 or ppc64le on every system (never arm64 or AMD64).
+
+    `glibc` None with a source (`system.glibc` in `Machine.sources`) means that there is another C library.
+    """
 
     os: OperatingSystem
     arch: str

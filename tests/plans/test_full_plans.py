@@ -158,6 +158,20 @@ def test_a_way_out_is_never_a_release_that_does_not_run(index: LoopbackIndex) ->
     assert versions(on_newer)["torch"].startswith("2.15.")
 
 
+@pytest.mark.parametrize("request_", [("pytorch", "cupy"), ("pytorch", "cupy", "cudatoolkit"), ("pytorch", "numba")])
+def test_libraries_of_two_patch_releases_do_not_part_packages(index: LoopbackIndex, request_: tuple[str, ...]) -> None:
+    """PyTorch 2.7 pins NVRTC of CUDA 12.6.2 and cuBLAS of 12.6.3, which no cuda-toolkit has together. What would take
+    its libraries from one cuda-toolkit takes them one by one, or from another patch release, and stays on the GPU.
+    """
+    plan = plan_for("gpu=GTX 1080 Ti,driver=580.65.06", *request_)
+    held = versions(plan)
+    assert (held["torch"], held["nvidia-cuda-nvrtc-cu12"]) == ("2.7.1", "12.6.77")
+    asked = [package for package in plan.packages if package.name in {"pytorch", "cupy", "numba"}]
+    assert len(asked) == len([name for name in request_ if name != "cudatoolkit"])
+    assert all(package.gpu and package.cuda == "12.6" for package in asked)
+    assert "cupy" not in request_ or held["cupy-cuda12x"].startswith("14.")
+
+
 def test_plain_requirements_that_exclude_each_other_are_a_true_no(index: LoopbackIndex) -> None:
     """Uv's own words say why, and the exit code that this is an answer."""
     index.add("gpuenv-test-left", "1.0", requires=["gpuenv-test-shared<2"])

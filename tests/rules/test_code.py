@@ -122,6 +122,10 @@ SIDES = [
     ),
     # Half as general as the main library (3 of 5 majors) is a defect, less is on purpose.
     side(DEGRADED, MAIN, library("9: sm_80 sm_90 sm_100", name="libside.so"), says="in 0 of 9 units"),
+    side(
+        DEGRADED, library("9: sm_75 sm_80 sm_90 sm_120"), library("9: sm_80 sm_90", name="b.so", size=1), says="in 0 of"
+    ),
+    side(WORKS, library("9: sm_75 sm_80 sm_90 sm_120"), library("9: sm_80", name="b.so", size=1), says="on purpose"),
     side(WORKS, MAIN, library("9: sm_90a sm_100a", name="_flashmla_C.so"), says="for other GPUs on purpose"),
     side(WORKS, MAIN, library("9: sm_90a sm_100a", name="_flashmla_C.so"), board="H100"),
     # A part of its units without code is enough.
@@ -191,12 +195,19 @@ def test_targets_are_named_by_the_general_units() -> None:
     """Units for one generation beside them are left out."""
     code = library("9: sm_75 sm_80 sm_90 compute_90/ptx8.0", "99: sm_50", "1: sm_75 sm_80 sm_90 sm_100")
     assert targets_in_words(code) == "it has code for 7.5 to 9.0 and PTX for 9.0"
+    assert targets_in_words(library("9: sm_75 sm_80", "1: sm_75 sm_80 sm_90 sm_100")) == "it has code for 7.5 to 8.0"
+    assert targets_in_words(library("1: compute_70/ptx6.0")) == "it has PTX for 7.0"
 
 
 def test_ptx_of_a_span_of_toolkits_is_unknown_for_a_driver_between_them() -> None:
     """Nobody read the PTX ISA: a driver of the newest toolkit will do, one older than the oldest will not."""
     asked = needs(cuda="12.1", cuda_newest="12.6", libraries=(library("9: sm_60 compute_60"),))
-    for driver, verdict in (("525.60.13", FAILS), ("550.54.15", UNKNOWN), ("560.28.03", DEGRADED)):
+    for driver, verdict in (
+        ("525.60.13", FAILS),
+        ("530.30.02", UNKNOWN),
+        ("550.54.15", UNKNOWN),
+        ("560.28.03", DEGRADED),
+    ):
         assert {said for said, _ in words_of("kernel-image", asked, machine(gpu("H100"), driver=driver))} == {verdict}
 
 

@@ -120,7 +120,8 @@ def test_ptx_whose_language_nobody_read_is_of_the_cuda_of_the_build() -> None:
 
 def test_ptx_isa_that_the_table_does_not_have() -> None:
     """Older than the table any driver of the table knows it; newer than the table no driver of the table does."""
-    assert way("compute_20/ptx3.2", "5.0", "8.0") is Way.JIT
+    assert way("compute_20/ptx3.2", "5.0", "7.0") is Way.JIT
+    assert way("compute_20/ptx3.2", "5.0", "6.5") is Way.UNKNOWN
     assert way("compute_80/ptx9.9", "9.0", "13.0") is Way.NONE
     assert way("compute_80/ptx9.9", "9.0", "13.4") is Way.UNKNOWN
     assert way("compute_80/ptx9.9", "9.0", "13.4", "13.0") is Way.UNKNOWN
@@ -251,6 +252,8 @@ def test_breadth_counts_majors_and_half_of_it_is_rounded_up() -> None:
     code = library("10: sm_50 sm_60 sm_70 sm_75 sm_80 sm_90", "20: sm_70 sm_80 sm_90", "40: sm_80 sm_86 sm_90")
     counted = cover(code, "9.0")
     assert (counted.breadth, counted.general) == (5, 30)
+    even = cover(library("10: sm_60 sm_70 sm_80 sm_90", "20: sm_80 sm_90", "40: sm_90"), "9.0")
+    assert (even.breadth, even.general) == (4, 30)
 
 
 def test_a_library_that_selects_is_covered_by_any_unit_that_runs() -> None:
@@ -260,6 +263,8 @@ def test_a_library_that_selects_is_covered_by_any_unit_that_runs() -> None:
     assert cover(library(*groups, selects=True), "7.0").way is Way.NONE
     assert cover(library("5: sm_75 sm_80", "95: sm_80 sm_90", selects=True), "7.5").way is Way.SASS
     assert cover(library("5: sm_75 sm_80", "95: sm_80 sm_90"), "7.5").way is Way.NONE
+    assert cover(library("5: compute_70/ptx6.0", "95: sm_80", selects=True), "7.5", None).way is Way.UNKNOWN
+    assert cover(library("5: compute_70/ptx6.0", "95: sm_80", selects=True), "7.5").way is Way.JIT
 
 
 def test_units_for_single_generations_mean_that_the_library_selects() -> None:
@@ -281,6 +286,7 @@ def test_ptx_in_most_units_is_a_way_by_compilation() -> None:
     assert cover(library("10: sm_80 compute_70/ptx6.3 sm_60"), "7.5").way is Way.JIT
     assert cover(library("4: sm_75 sm_80", "6: sm_80 compute_70/ptx6.3 sm_60"), "7.5").way is Way.JIT
     assert cover(library("5: sm_75 sm_80", "5: sm_80 compute_70/ptx6.3 sm_60"), "7.5").way is Way.SASS
+    assert cover(library("4: sm_75 sm_80", "1: compute_70/ptx6.3 sm_60", "5: sm_80 sm_90"), "7.5").way is Way.JIT
 
 
 def test_a_library_without_units_covers_nothing() -> None:

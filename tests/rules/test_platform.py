@@ -67,6 +67,7 @@ CASES = [
         machine=WINDOWS,
         says="its builds for Windows carry no GPU code",
     ),
+    Case(rule="operating-system", verdict=WORKS, needs=needs(gpu_platforms=("linux-aarch64",)), machine=LINUX),
     Case(rule="operating-system", verdict=FAILS, needs=needs(platforms=("freebsd-x86_64",)), machine=LINUX),
     # ---- processor
     Case(rule="cpu-architecture", verdict=WORKS, needs=needs(), machine=LINUX, says="CUDA serves x86_64"),
@@ -130,6 +131,14 @@ CASES = [
         machine=ARM,
         silent=True,
     ),
+    *(
+        Case(rule="jetson-build", verdict=WORKS, needs=asked, machine=ORIN, silent=True)
+        for asked in (
+            needs(platforms=("linux-aarch64",)),
+            needs(cuda="12.6"),
+            needs(uses_gpu=False, cuda="12.6", platforms=("linux-aarch64",)),
+        )
+    ),
     # ---- Python
     Case(rule="python-build", verdict=WORKS, needs=needs(), machine=machine(gpu(), python="3.11"), silent=True),
     Case(
@@ -172,14 +181,14 @@ CASES = [
         rule="c-library",
         verdict=FAILS,
         needs=needs(glibc="2.17", uses_gpu=False),
-        machine=machine(system={"distribution": "Alpine Linux v3.20"}),
+        machine=machine(sources={"system.glibc": "/lib/ld-musl-x86_64.so.1"}),
         says="musl",
     ),
     Case(
         rule="c-library",
         verdict=FAILS,
         needs=needs(glibc="2.17"),
-        machine=machine(gpu(), notes=("the C library is musl, on which packages built for glibc do not run",)),
+        machine=machine(gpu(), sources={"system.glibc": "/lib/ld-musl-x86_64.so.1"}),
         says="musl",
     ),
     # ---- libraries from outside

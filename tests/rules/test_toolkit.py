@@ -42,7 +42,10 @@ def older(verdict: Verdict, cuda: str, *boards: str, newest: str = "", says: str
 def ptx(verdict: Verdict, cuda: str, driver: str | None, served: str | None = "", says: str = "") -> Case:
     """Something that hands PTX of this CUDA to the driver."""
     here = machine(gpu("T4"), driver=driver, cuda=served)
-    return Case(rule="driver-loads-ptx", verdict=verdict, needs=needs(cuda=cuda, jit="ptx"), machine=here, says=says)
+    hint = "update the driver" if verdict is FAILS else ""
+    return Case(
+        rule="driver-loads-ptx", verdict=verdict, needs=needs(cuda=cuda, jit="ptx"), machine=here, says=says, hint=hint
+    )
 
 
 DROPPED = [

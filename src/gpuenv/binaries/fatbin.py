@@ -15,14 +15,32 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from mmap import mmap
 
+from gpuenv.binaries.buffers import Buffer
 from gpuenv.errors import FormatError
 from gpuenv.versions import CodeImage, ComputeCapability, PtxIsa
 
-__all__ = ["KIND_ELF", "KIND_LTO", "KIND_PTX", "MAGIC", "Buffer", "Container", "Entry", "search", "walk"]
-
-Buffer = bytes | bytearray | mmap
+__all__ = [
+    "ALIGNMENT",
+    "CONTAINER_HEADER_BYTES",
+    "ENTRY_HEADER_BYTES",
+    "FLAG_ARCHITECTURE_SPECIFIC",
+    "FLAG_FAMILY_SPECIFIC",
+    "KIND_ELF",
+    "KIND_LTO",
+    "KIND_PTX",
+    "MAGIC",
+    "MOST_CONTAINERS",
+    "MOST_ENTRIES",
+    "SIGNATURE",
+    "Buffer",
+    "Container",
+    "Entry",
+    "read_container_header",
+    "read_entry_header",
+    "search",
+    "walk",
+]
 
 MAGIC = 0xBA55ED50
 KIND_PTX = 1
@@ -38,9 +56,16 @@ _CONTAINER = struct.Struct("<IHHQ")
 _ENTRY = struct.Struct("<HHIQ8xHHI8xQ8xQ")
 # The last 16 bytes of `_ENTRY` are optional: an entry whose header is shorter does not state its full size.
 _SHORT_ENTRY = struct.Struct("<HHIQ8xHHI8xQ")
-_ALIGNMENT = 8
+CONTAINER_HEADER_BYTES = _CONTAINER.size
+ENTRY_HEADER_BYTES = _ENTRY.size
+ALIGNMENT = 8
 # How a container begins in every version seen; the magic alone also stands in the code that looks for it.
-_SIGNATURE = struct.pack("<IHH", MAGIC, 1, _CONTAINER.size)
+SIGNATURE = struct.pack("<IHH", MAGIC, 1, _CONTAINER.size)
+# Real units have up to 30 entries and real libraries up to 24,000 units (cufft). The limits keep a file that was made
+# to exhaust memory or time from doing so.
+MOST_ENTRIES = 4096
+MOST_CONTAINERS = 1 << 18
+_MOST_WASTED_ENTRIES = 1 << 18
 _KIND_NAMES = {KIND_PTX: "ptx", KIND_ELF: "elf", KIND_LTO: "lto"}
 
 
@@ -111,69 +136,92 @@ def walk(buffer: Buffer, *, start: int = 0, stop: int | None = None) -> Iterator
     `start` is where the section begins: containers are aligned to it, with zeros between them.
     """
     end = len(buffer) if stop is None else min(stop, len(buffer))
-    at = start
-    while (at := _skip_padding(buffer, at + (start - at) % _ALIGNMENT, end)) < end:
+    at, left = start, MOST_CONTAINERS
+    while (at := _skip_padding(buffer, at + (start - at) % ALIGNMENT, end)) < end:
+        if (left := left - 1) < 0:
+            raise FormatError(f"more than {MOST_CONTAINERS} GPU code containers before byte {at}")
         container = _read_container(buffer, at, end)
         yield container
         at += container.size_bytes
 
 
 def search(buffer: Buffer, *, start: int = 0, stop: int | None = None) -> Iterator[Container]:
-    """The containers that lie anywhere between two offsets, among other bytes; never fails.
+    """The containers that lie anywhere between two offsets, among other bytes.
 
     What only looks like the start of a container is passed over: one counts when it is whole and names an image.
+    FormatError only for bytes made to waste time: containers without end that nearly are some.
     """
     end = len(buffer) if stop is None else min(stop, len(buffer))
-    at = buffer.find(_SIGNATURE, start, end)
+    at, wasted = buffer.find(SIGNATURE, start, end), 0
     while at >= 0:
-        container = _container_or_none(buffer, at, end)
-        if container:
-            yield container
-        at = buffer.find(_SIGNATURE, at + (container.size_bytes if container else 1), end)
+        size = 1
+        entries: list[Entry] = []
+        try:
+            container = _read_container(buffer, at, end, entries)
+        except FormatError:
+            wasted += len(entries)
+        else:
+            if container.images:
+                yield container
+                size = container.size_bytes
+            else:
+                wasted += len(entries)
+        if wasted > _MOST_WASTED_ENTRIES:
+            raise FormatError(f"the bytes before {at} are full of broken GPU code")
+        at = buffer.find(SIGNATURE, at + size, end)
 
 
-def _container_or_none(buffer: Buffer, at: int, end: int) -> Container | None:
-    try:
-        container = _read_container(buffer, at, end)
-    except FormatError:
-        return None
-    return container if container.images else None
+def read_container_header(header: bytes, at: int) -> tuple[int, int]:
+    """Size of the header and bytes of entries behind it; FormatError when no container begins there."""
+    if len(header) < _CONTAINER.size:
+        raise FormatError(f"GPU code ends within a container header at byte {at}")
+    if not header.startswith(SIGNATURE):
+        raise FormatError(f"no GPU code container of a known version begins at byte {at}")
+    return _CONTAINER.size, int(_CONTAINER.unpack(header)[-1])
+
+
+def read_entry_header(header: bytes, at: int, room: int) -> tuple[Entry, int]:
+    """An entry, and the bytes it takes with its header; FormatError when they are more than `room`.
+
+    `header` are the next 64 bytes of the file, or fewer where less room is left.
+    """
+    if len(header) < _SHORT_ENTRY.size:
+        raise FormatError(f"GPU code ends within an entry header at byte {at}")
+    kind, _, header_size, payload, minor, major, architecture, flags = _SHORT_ENTRY.unpack_from(header)
+    if header_size < _SHORT_ENTRY.size or header_size + payload > room:
+        raise FormatError(f"the GPU code entry at byte {at} is longer than its container")
+    stated = header_size >= _ENTRY.size and _ENTRY.unpack_from(header)[-1]
+    entry = Entry(
+        kind=kind,
+        architecture=architecture,
+        ptx_isa=(major, minor),
+        flags=flags,
+        size_bytes=payload,
+        full_size_bytes=stated or None,
+    )
+    return entry, header_size + payload
 
 
 def _skip_padding(buffer: Buffer, at: int, end: int) -> int:
     """The next offset, in steps of the alignment, that does not hold zeros."""
-    while at < end and not any(buffer[at : min(at + _ALIGNMENT, end)]):
-        at += _ALIGNMENT
+    while at < end and not any(buffer[at : min(at + ALIGNMENT, end)]):
+        at += ALIGNMENT
     return at
 
 
-def _read_container(buffer: Buffer, at: int, end: int) -> Container:
-    if end - at < _CONTAINER.size:
-        raise FormatError(f"GPU code ends within a container header at byte {at}")
-    magic, _, header_size, entries_size = _CONTAINER.unpack_from(buffer, at)
-    if magic != MAGIC:
-        raise FormatError(f"no GPU code container begins at byte {at}")
-    first, last = at + header_size, at + header_size + entries_size
-    if header_size < _CONTAINER.size or last > end:
+def _read_container(buffer: Buffer, at: int, end: int, entries: list[Entry] | None = None) -> Container:
+    """The container at an offset. `entries` is filled as they are read, for who wants to know how far it went."""
+    header_size, entries_size = read_container_header(bytes(buffer[at : min(at + _CONTAINER.size, end)]), at)
+    last = at + header_size + entries_size
+    if last > end:
         raise FormatError(f"the GPU code container at byte {at} is longer than its section")
-    entries = tuple(_read_entries(buffer, first, last))
-    return Container(offset=at, size_bytes=last - at, entries=entries)
-
-
-def _read_entries(buffer: Buffer, at: int, end: int) -> Iterator[Entry]:
-    while at < end:
-        if end - at < _SHORT_ENTRY.size:
-            raise FormatError(f"GPU code ends within an entry header at byte {at}")
-        kind, _, header_size, payload, minor, major, architecture, flags = _SHORT_ENTRY.unpack_from(buffer, at)
-        if header_size < _SHORT_ENTRY.size or at + header_size + payload > end:
-            raise FormatError(f"the GPU code entry at byte {at} is longer than its container")
-        stated = header_size >= _ENTRY.size and _ENTRY.unpack_from(buffer, at)[-1]
-        yield Entry(
-            kind=kind,
-            architecture=architecture,
-            ptx_isa=(major, minor),
-            flags=flags,
-            size_bytes=payload,
-            full_size_bytes=stated or None,
-        )
-        at += header_size + payload
+    entries = [] if entries is None else entries
+    position = at + header_size
+    while position < last:
+        if len(entries) == MOST_ENTRIES:
+            raise FormatError(f"the GPU code container at byte {at} has more than {MOST_ENTRIES} entries")
+        header = bytes(buffer[position : min(position + _ENTRY.size, last)])
+        entry, taken = read_entry_header(header, position, last - position)
+        entries.append(entry)
+        position += taken
+    return Container(offset=at, size_bytes=last - at, entries=tuple(entries))

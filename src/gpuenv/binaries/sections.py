@@ -1,4 +1,4 @@
-"""Finds sections of ELF and PE files by name, from their headers alone.
+"""The headers of ELF and PE files: for which processor, and which sections, by name.
 
 ELF: System V ABI, chapters 4 (object files) and 5; both word sizes and byte orders.
 PE: Microsoft's PE Format, sections COFF File Header and Section Table.
@@ -8,45 +8,142 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from mmap import mmap
 
+from gpuenv.binaries.buffers import NotKeptError, ReadableBytes, read_text, unpack
 from gpuenv.errors import FormatError
 
-__all__ = ["Section", "is_elf", "is_pe", "read_sections"]
+__all__ = [
+    "ELF_CUDA",
+    "ELF_RELOCATABLE",
+    "ElfHeader",
+    "Section",
+    "is_elf",
+    "is_pe",
+    "pe_header_offset",
+    "pe_sections",
+    "processor",
+    "read_elf_header",
+    "read_sections",
+]
 
-Buffer = bytes | bytearray | mmap
+ELF_RELOCATABLE = 1
+ELF_CUDA = 190
 
+_PROGBITS = 1
 _NOBITS = 8
+_ALLOCATED = 2
+_EXECUTABLE = 4
 _EXTENDED_INDEX = 0xFFFF
 _PE_SECTION_SIZE = 40
+_PE_EXECUTABLE = 0x20000000
+
+# ELF: e_machine (System V ABI, chapter 4); PE: Machine Types in Microsoft's PE Format.
+_ELF_PROCESSORS = {3: "i386", 22: "s390x", 40: "arm", 62: "x86_64", 183: "aarch64", 243: "riscv64"}
+_ELF_POWER = 21
+_PE_PROCESSORS = {0x14C: "i386", 0x8664: "x86_64", 0xAA64: "aarch64"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A named part of a file. Offsets and sizes are bytes; one that takes no room in the file is not listed."""
+    """A named part of a file. Offsets and sizes are bytes; one that takes no room in the file is not listed.
+
+    `address` is where it lies in memory: from the image base in PE files. `has_content` is False for the tables
+    that linkers and loaders read, so that only what the program itself reads or runs is searched.
+    """
 
     name: str
     offset: int
     size_bytes: int
+    address: int = 0
+    has_content: bool = True
+    is_data: bool = True
+    is_code: bool = False
 
 
-def is_elf(buffer: Buffer) -> bool:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ElfHeader:
+    """The header of an ELF file: word size and byte order, and where the two tables of its parts lie."""
+
+    order: str
+    bits: int
+    file_type: int
+    machine: int
+    abi: int
+    abi_version: int
+    flags: int
+    segments_at: int
+    segment_size: int
+    segment_count: int
+    sections_at: int
+    section_size: int
+    section_count: int
+    names_index: int
+
+
+def is_elf(buffer: ReadableBytes) -> bool:
     """Whether the bytes begin as an ELF file does."""
     return bytes(buffer[:4]) == b"\x7fELF"
 
 
-def is_pe(buffer: Buffer) -> bool:
+def is_pe(buffer: ReadableBytes) -> bool:
     """Whether the bytes begin as a Windows program or DLL does."""
     return bytes(buffer[:2]) == b"MZ"
 
 
-def read_sections(buffer: Buffer) -> tuple[Section, ...]:
+def read_elf_header(buffer: ReadableBytes) -> ElfHeader:
+    """The header of an ELF file; FormatError when it is cut off or has an unknown word size or byte order."""
+    if len(buffer) < 64 or buffer[4] not in {1, 2} or buffer[5] not in {1, 2}:
+        raise FormatError("the ELF header is broken")
+    bits, order = 32 * buffer[4], "<" if buffer[5] == 1 else ">"
+    word = "I" if bits == 32 else "Q"
+    fields = unpack(f"{order}HHI{word}{word}{word}I6H", buffer, 16)
+    file_type, machine, _, _, segments_at, sections_at, flags, _, *counts = fields
+    return ElfHeader(
+        order=order,
+        bits=bits,
+        file_type=file_type,
+        machine=machine,
+        abi=buffer[7],
+        abi_version=buffer[8],
+        flags=flags,
+        segments_at=segments_at,
+        segment_size=counts[0],
+        segment_count=counts[1],
+        sections_at=sections_at,
+        section_size=counts[2],
+        section_count=counts[3],
+        names_index=counts[4],
+    )
+
+
+def processor(buffer: ReadableBytes) -> str | None:
+    """The processor an ELF or PE file is for (x86_64, aarch64, ppc64le, …); None for one without a name here."""
+    if is_pe(buffer):
+        return _PE_PROCESSORS.get(unpack("<H", buffer, pe_header_offset(buffer) + 4)[0])
+    header = read_elf_header(buffer)
+    if header.machine == _ELF_POWER:
+        return "ppc64le" if header.order == "<" else "ppc64"
+    return _ELF_PROCESSORS.get(header.machine)
+
+
+def pe_header_offset(buffer: ReadableBytes) -> int:
+    """Where the PE header begins, after the DOS program; FormatError when there is none."""
+    if len(buffer) < 64:
+        raise FormatError("the PE header is broken")
+    at = int(unpack("<I", buffer, 60)[0])
+    if at + 24 > len(buffer) or bytes(buffer[at : at + 4]) != b"PE\0\0":
+        raise FormatError("the PE header is broken")
+    return at
+
+
+def read_sections(buffer: ReadableBytes) -> tuple[Section, ...]:
     """Every section of an ELF or PE file that has bytes in it; FormatError when it is neither or is broken."""
     if is_elf(buffer):
         sections = tuple(_elf_sections(buffer))
     elif is_pe(buffer):
-        sections = tuple(_pe_sections(buffer))
+        sections = tuple(pe_sections(buffer))
     else:
         raise FormatError("the file is neither an ELF file nor a PE file")
     for section in sections:
@@ -55,77 +152,66 @@ def read_sections(buffer: Buffer) -> tuple[Section, ...]:
     return sections
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _ElfLayout:
-    """The two word sizes of ELF: where the header keeps its fields, and the shape of a section header."""
-
-    table_offset: str
-    table_offset_at: int
-    counts_at: int
-    header: str
-
-
-_ELF_LAYOUTS = {
-    1: _ElfLayout(table_offset="I", table_offset_at=32, counts_at=46, header="IIIIIIIIII"),
-    2: _ElfLayout(table_offset="Q", table_offset_at=40, counts_at=58, header="IIQQQQIIQQ"),
-}
-
-
-def _elf_sections(buffer: Buffer) -> Iterator[Section]:
-    if len(buffer) < 64 or buffer[4] not in _ELF_LAYOUTS or buffer[5] not in {1, 2}:
-        raise FormatError("the ELF header is broken")
-    layout, order = _ELF_LAYOUTS[buffer[4]], "<" if buffer[5] == 1 else ">"
-    (table,) = struct.unpack_from(order + layout.table_offset, buffer, layout.table_offset_at)
-    entry_size, count, names_at = struct.unpack_from(order + "HHH", buffer, layout.counts_at)
-    if table == 0:
+def _elf_sections(buffer: ReadableBytes) -> Iterator[Section]:
+    elf = read_elf_header(buffer)
+    if elf.sections_at == 0:
         return
-    shape = struct.Struct(order + layout.header)
+    shape = struct.Struct(elf.order + ("IIIIIIIIII" if elf.bits == 32 else "IIQQQQIIQQ"))
 
     def header(index: int) -> tuple[int, ...]:
-        at = table + index * entry_size
-        if entry_size < shape.size or at + shape.size > len(buffer):
+        at = elf.sections_at + index * elf.section_size
+        if elf.section_size < shape.size or at + shape.size > len(buffer):
             raise FormatError("the ELF section table ends after the end of the file")
-        return shape.unpack_from(buffer, at)
+        return unpack(shape, buffer, at)
 
     # A file with more sections than 16 bits can count keeps the count and the names' index in section 0.
     first = header(0)
-    count = count or first[5]
-    names = header(first[6] if names_at == _EXTENDED_INDEX else names_at)
+    count = elf.section_count or first[5]
+    names = header(first[6] if elf.names_index == _EXTENDED_INDEX else elf.names_index)
     for index in range(1, count):
-        fields = header(index)
-        if fields[1] not in {0, _NOBITS} and fields[5]:
-            yield Section(name=_text(buffer, names[4] + fields[0]), offset=fields[4], size_bytes=fields[5])
+        name, kind, flags, address, offset, size, *_ = header(index)
+        if kind not in {0, _NOBITS} and size:
+            is_code = bool(flags & _EXECUTABLE)
+            yield Section(
+                name=read_text(buffer, names[4] + name),
+                offset=offset,
+                size_bytes=size,
+                address=address,
+                has_content=kind == _PROGBITS,
+                is_data=kind == _PROGBITS and bool(flags & _ALLOCATED) and not is_code,
+                is_code=is_code,
+            )
 
 
-def _pe_sections(buffer: Buffer) -> Iterator[Section]:
-    if len(buffer) < 64:
-        raise FormatError("the PE header is broken")
-    (at,) = struct.unpack_from("<I", buffer, 60)
-    if at + 24 > len(buffer) or bytes(buffer[at : at + 4]) != b"PE\0\0":
-        raise FormatError("the PE header is broken")
-    count, _, symbols_at, symbol_count, optional_size = struct.unpack_from("<HIIIH", buffer, at + 6)
+def pe_sections(buffer: ReadableBytes) -> Iterator[Section]:
+    """The sections of a PE file as its headers state them, whether or not the file is long enough."""
+    at = pe_header_offset(buffer)
+    count, _, symbols_at, symbol_count, optional_size = unpack("<HIIIH", buffer, at + 6)
     table = at + 24 + optional_size
     if table + count * _PE_SECTION_SIZE > len(buffer):
         raise FormatError("the PE section table ends after the end of the file")
     strings_at = symbols_at + symbol_count * 18 if symbols_at else None
     for index in range(count):
-        raw, virtual_size, size, offset = struct.unpack_from("<8sI4xII", buffer, table + index * _PE_SECTION_SIZE)
+        row = unpack("<8sIIII12xI", buffer, table + index * _PE_SECTION_SIZE)
+        raw, virtual_size, address, size, offset, flags = row
         # What lies in the file is padded to the file's alignment; what is used is the virtual size.
         used = min(size, virtual_size) or size
         if used:
-            yield Section(name=_pe_name(buffer, raw, strings_at), offset=offset, size_bytes=used)
+            is_code = bool(flags & _PE_EXECUTABLE)
+            yield Section(
+                name=_pe_name(buffer, raw, strings_at),
+                offset=offset,
+                size_bytes=used,
+                address=address,
+                is_data=not is_code,
+                is_code=is_code,
+            )
 
 
-def _pe_name(buffer: Buffer, raw: bytes, strings_at: int | None) -> str:
+def _pe_name(buffer: ReadableBytes, raw: bytes, strings_at: int | None) -> str:
     """A name of up to eight bytes, or `/123`: an offset into the string table, which only some linkers write."""
     name = raw.rstrip(b"\0").decode("latin-1")
     if name.startswith("/") and name[1:].isdecimal() and name.isascii() and strings_at is not None:
-        return _text(buffer, strings_at + int(name[1:]))
+        with suppress(NotKeptError):
+            return read_text(buffer, strings_at + int(name[1:]))
     return name
-
-
-def _text(buffer: Buffer, at: int) -> str:
-    """The zero-ended text at an offset, at most 256 bytes of it."""
-    if at >= len(buffer):
-        raise FormatError("the name of a section lies after the end of the file")
-    return bytes(buffer[at : at + 256]).split(b"\0", 1)[0].decode("latin-1")

@@ -52,7 +52,7 @@ def look_around(host: Host) -> Surroundings:
 def _notes(host: Host, facts: PlatformFacts, system: System) -> Iterator[str]:
     if is_wsl1(facts.release):
         yield WSL1_NOTE
-    if system.glibc is None and host.exists(f"/lib/ld-musl-{system.arch}.so.1"):
+    if system.glibc is None and _musl(host, system.arch):
         yield MUSL_NOTE
 
 
@@ -68,6 +68,9 @@ def _system(host: Host, facts: PlatformFacts, sources: dict[str, str]) -> System
         "system.glibc": (glibc, "confstr") if glibc else None,
     }
     sources |= {field: found[1] for field, found in kept.items() if found}
+    # A source without a value says that the GNU C library is known to be absent.
+    if glibc is None and (musl := _musl(host, normalise(facts.machine))):
+        sources["system.glibc"] = musl
     return System(
         os=OperatingSystem.LINUX,
         arch=normalise(facts.machine),
@@ -88,6 +91,12 @@ def _distribution(host: Host) -> tuple[str, str] | None:
         if name:
             return name, path
     return None
+
+
+def _musl(host: Host, arch: str) -> str | None:
+    """The loader of musl, the C library of Alpine, where it is there."""
+    loader = f"/lib/ld-musl-{arch}.so.1"
+    return loader if host.exists(loader) else None
 
 
 def _glibc(libc: str | None) -> LibcVersion | None:

@@ -86,7 +86,9 @@ def find_candidates(specs: tuple[GpuSpec, ...], machine: Machine) -> dict[str, l
         builds = [
             build
             for build in builds_of(project, machine.platform, machine.python or "")
-            if (wheel is None or build.wheel in {wheel, ""}) and (extra is None or extra in build.extras)
+            if (wheel is None or build.wheel in {wheel, ""})
+            and (extra is None or extra in build.extras)
+            and (build.beside is None or build.beside in requested)
         ]
         judged = list(_judged(_through_what_is_requested(builds, requested), machine))
         for candidate in (_as_its_neighbours(one, judged) for one in judged):

@@ -68,9 +68,12 @@ def _build_constraints(layer: Layer) -> tuple[str, ...]:
 
 
 def for_planning(machine: Machine, python: str) -> Machine:
-    """The machine with the Python to plan for, and with a C library to assume where its own is not known."""
+    """The machine with the Python to plan for, and with a C library to assume where its own is not known.
+
+    A source without a value (Alpine) means that there is known to be no GNU C library.
+    """
     machine = msgspec.structs.replace(machine, python=python)
-    if machine.system.os is not OperatingSystem.LINUX or machine.system.glibc:
+    if machine.system.os is not OperatingSystem.LINUX or "system.glibc" in machine.sources or machine.system.glibc:
         return machine
     system = msgspec.structs.replace(machine.system, glibc=LibcVersion(ASSUMED_GLIBC))
     return msgspec.structs.replace(machine, system=system, sources={**machine.sources, "system.glibc": "assumed"})

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from gpuenv.channels.catalog.projects import nearest_names
+from gpuenv.channels.catalog import Build, nearest_names
+from gpuenv.channels.catalog.requires import is_runtime
 from gpuenv.errors import GpuenvError, NoPlanError, RequestError, UnavailableError
 from gpuenv.model import Machine, Plan, Reporter
 from gpuenv.plans.candidates import Tier
-from gpuenv.plans.layer import Layer, bound_to, choose_layer
+from gpuenv.plans.layer import Layer, bound_to, choose_layer, gpu_spots
 from gpuenv.plans.pythons import PythonChoice
 from gpuenv.plans.specs import Wanted
 from gpuenv.plans.wheels import lock_wheels, locked_wheels
@@ -22,6 +25,7 @@ __all__ = ["resolve"]
 
 _NVIDIA = ("nvidia-", "cuda-")
 _LONGEST_QUOTE = 600
+_MOST_SWAPS = 4
 
 
 def resolve(
@@ -36,9 +40,10 @@ def resolve(
 ) -> tuple[Layer, str]:
     """The text of the lock, and the layer that it holds: `layer` itself where uv can keep its pins.
 
-    Where it cannot, uv is given the allowed versions of each GPU package in place of the pins, and the layer is chosen
-    anew with the versions that it took. What `keep` had locked stays where it can, except for `renew`. NoPlanError with
-    uv's own words when there is no set at all.
+    Where it cannot, builds of the same versions that ask for their libraries in another way are tried; then uv is given
+    the allowed versions of each GPU package in place of the pins, and the layer is chosen anew with the versions that
+    it took. What `keep` had locked stays where it can, except for `renew`. NoPlanError with uv's words when there is
+    no set at all.
     """
     extras = [
         f"{canonicalize_name(_wheel(layer, spec.project.name))}[{','.join(spec.extras)}]"
@@ -69,12 +74,37 @@ def resolve(
         unknown = _not_on_index(conflict, wanted) or _no_such_extra(conflict, wanted)
         if unknown:
             raise unknown from conflict
+        for other in _in_other_builds(layer, wanted, machine):
+            with suppress(NoPlanError):
+                return other, lock(other, [*_pins(other), *plain], _library_pins(other))
         try:
             pylock = lock(layer, [*_ranges(layer, wanted), *plain], _forbidden_libraries(layer))
             decided = _as_decided(layer, wanted, machine, pylock, conflict)
             return decided, lock(decided, [*_pins(decided), *plain], _library_pins(decided))
         except NoPlanError:
             raise _not_all_on_index(conflict, layer) or conflict from None
+
+
+def _in_other_builds(layer: Layer, wanted: Wanted, machine: Machine) -> Iterator[Layer]:
+    """Layers with the same versions, in which one package, or each that can, asks for its libraries in another way."""
+    held = {name: f"{name} =={pick.build.version}" for name, pick in layer.shown.items() if pick.build.requirements}
+    swaps = {
+        name: f"{name} =={one.build.version} {one.build.build}"
+        for name, pick in layer.shown.items()
+        for one in layer.candidates[name]
+        if _asks_otherwise(one.build, pick.build) and one.tier <= layer.worst
+    }
+    each = [{name: spec} for name, spec in swaps.items()]
+    for some in [*each, swaps][:_MOST_SWAPS] if len(each) > 1 else each:
+        with suppress(NoPlanError):
+            other = choose_layer(wanted.gpu, machine, (*wanted.bounds, *(held | some).values()))
+            if set(gpu_spots(other)) <= set(gpu_spots(layer)):
+                yield other
+
+
+def _asks_otherwise(build: Build, pick: Build) -> bool:
+    same = all(getattr(build, field) == getattr(pick, field) for field in ("wheel", "version", "gpu"))
+    return same and build.needs.cuda == pick.needs.cuda and build.requirements != pick.requirements
 
 
 def _wheel(layer: Layer, name: str) -> str:
@@ -87,10 +117,13 @@ def _pins(layer: Layer) -> list[str]:
 
 
 def _library_pins(layer: Layer) -> list[str]:
+    """NVIDIA's libraries in the versions of the layer; of a whole set of them any patch release of its CUDA line, since
+    what asks for parts of the set may go with another one.
+    """
+    picks = [pick.build for pick in layer.picks.values() if pick.build.library and pick.build.wheel.startswith(_NVIDIA)]
+    lines = {build.wheel: ".".join(build.version.split(".")[:2]) for build in picks if is_runtime(build.wheel)}
     return [
-        f"{pick.build.wheel}=={pick.build.version}"
-        for pick in layer.picks.values()
-        if pick.build.library and pick.build.wheel.startswith(_NVIDIA)
+        f"{one.wheel}=={lines[one.wheel]}.*" if one.wheel in lines else f"{one.wheel}=={one.version}" for one in picks
     ]
 
 
@@ -134,14 +167,17 @@ def _as_decided(layer: Layer, wanted: Wanted, machine: Machine, pylock: str, con
         if pick.build.requirements
     }
     bounds = (*wanted.bounds, *(f"{name} =={version}" for name, version in versions.items()))
-    asked = {spec.project.name for spec in wanted.gpu}
-    others = [
-        f"{name} {version} rather than {layer.picks[name].build.version}"
-        for name, version in versions.items()
-        if name in asked and Version(version) != Version(layer.picks[name].build.version)
-    ]
+    decided = choose_layer(wanted.gpu, machine, bounds)
+    asked = [name for name in dict.fromkeys(spec.project.name for spec in wanted.gpu) if name in layer.picks]
+    others = [change for name in asked if (change := _change(layer.picks[name].build, decided.picks[name].build))]
     note = f"{listed(others)}, for which `uv` finds no set{_in_its_words(conflict)}" if others else ""
-    return replace(choose_layer(wanted.gpu, machine, bounds), notes=(note,) if note else ())
+    return replace(decided, notes=(note,) if note else ())
+
+
+def _change(before: Build, after: Build) -> str:
+    if Version(before.version) != Version(after.version):
+        return f"{after.project} {after.version} rather than {before.version}"
+    return f"{after.project} on the CPU rather than the GPU" if before.gpu and not after.gpu else ""
 
 
 def _in_its_words(conflict: NoPlanError) -> str:

@@ -82,7 +82,9 @@ def solve_layer(
     for builds in admitted.values():
         shun_cpu = prefer_gpu and any(one.build.gpu for one in builds)
         for one in builds:
-            record = _record(one, known=admitted.keys(), shunned=shun_cpu and not one.build.gpu)
+            # A build that is there for the sake of another package is taken where nothing else fits.
+            shunned = (shun_cpu and not one.build.gpu) or one.build.beside is not None
+            record = _record(one, known=admitted.keys(), shunned=shunned)
             by_file[record.file_name] = one
             records.append(record)
     picked = _run(

@@ -43,6 +43,8 @@ def uv_platform(machine: Machine) -> str:
             f"`uv` cannot resolve wheels for Linux on {arch}",
             reasons=("PyPI has hardly any wheel for it; the GPU packages for it were conda's",),
         )
+    if machine.system.glibc is None and "system.glibc" in machine.sources:
+        return f"{arch}-unknown-linux-musl"
     fitting = [one for one in _GLIBC_MINORS[arch] if one <= minor]
     return f"{arch}-manylinux_2_{max(fitting, default=17)}"
 

@@ -141,8 +141,8 @@ def c_library(needs: Needs, machine: Machine) -> Iterator[Finding]:
     if needs.glibc is None or machine.system.os is not OperatingSystem.LINUX:
         return
     here = machine.system.glibc
-    if here is None and _has_musl(machine):
-        verdict, message = Verdict.FAILS, f"needs the GNU C library {needs.glibc}; here is musl in its place"
+    if here is None and "system.glibc" in machine.sources:
+        verdict, message = Verdict.FAILS, f"needs the GNU C library {needs.glibc}; here is another (musl)"
     elif here is None:
         verdict, message = Verdict.UNKNOWN, f"needs the GNU C library {needs.glibc}; the machine's is not known"
     elif here >= needs.glibc:
@@ -150,14 +150,9 @@ def c_library(needs: Needs, machine: Machine) -> Iterator[Finding]:
     else:
         verdict, message = Verdict.FAILS, f"needs the GNU C library {needs.glibc}; here {here}"
     source = machine.sources.get("system.glibc", "")
-    found = Evidence(what="GNU C library", value=str(here or "unknown"), source=source)
+    value = str(here) if here else "absent" if source else "unknown"
+    found = Evidence(what="GNU C library", value=value, source=source)
     yield Finding(rule="c-library", verdict=verdict, subject=needs.subject, message=message, evidence=(found,))
-
-
-def _has_musl(machine: Machine) -> bool:
-    # A machine that was probed says in a note which C library it found; one that was written has no note.
-    alpine = (machine.system.distribution or "").startswith("Alpine")
-    return alpine or any("musl" in note for note in machine.notes)
 
 
 def system_cuda(needs: Needs, machine: Machine) -> Iterator[Finding]:  # noqa: ARG001  (every rule takes both)

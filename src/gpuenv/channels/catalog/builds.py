@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -54,6 +54,7 @@ class Build:
     build_requires: tuple[str, ...] = ()
     from_source: bool = False
     through: str | None = None
+    beside: str | None = None
     variables: dict[str, str] = field(default_factory=dict)
     size_bytes: int | None = None
     note: str | None = None
@@ -104,18 +105,15 @@ def _build(
     project: Project, rule: BuildRule, release: Release, wheels: PlatformWheels, platform: str, python: str
 ) -> Build:
     requirements = list(required(release, platform, python, rule.extras))
-    line = line_from_text(rule.cuda) if rule.cuda else cuda_line(requirements)
+    line = _line(rule, release, requirements)
+    words = {"version": release.version, "line": line.oldest if line else ""}
     depends: list[str] = []
     constrains: list[str] = []
-    if line and (not project.library or rule.cuda):
+    if line and (not project.library or rule.cuda or is_runtime(rule.wheel)):
         (depends if rule.gpu or project.library else constrains).append(f"cuda-version {line.conda_spec}")
-    depends += [text.format(version=release.version) for text in rule.depends]
+    depends += [text.format_map(words) for text in rule.depends]
     depends += _dependencies(project, rule, requirements)
-    if is_runtime(rule.wheel):
-        own = ".".join(release.version.split(".")[:2])
-        line = line_from_text(own)
-        depends.append(f"cuda-version {own}.*")
-    if rule.wheel == "cuda-toolkit":
+    if rule.wheel == "cuda-toolkit" and rule.extras:
         constrains += _constraints(release, platform, python)
     label = rule.label.format(cuda=line.label if line else "")
     return Build(
@@ -128,8 +126,9 @@ def _build(
         gpu=rule.gpu,
         library=project.library,
         through=rule.through,
+        beside=rule.beside,
         needs=_needs(project, rule, release, wheels, platform, line),
-        requirements=_asked_for(rule, release, requirements),
+        requirements=_asked_for(rule, release, requirements, words),
         depends=tuple(dict.fromkeys(depends)),
         constrains=tuple(dict.fromkeys(constrains)),
         build_requires=rule.build_requires,
@@ -138,6 +137,12 @@ def _build(
         size_bytes=wheels.size_bytes,
         note=rule.note,
     )
+
+
+def _line(rule: BuildRule, release: Release, requirements: list[Required]) -> CudaLine | None:
+    if is_runtime(rule.wheel):
+        return line_from_text(".".join(release.version.split(".")[:2]))
+    return line_from_text(rule.cuda) if rule.cuda else cuda_line(requirements)
 
 
 def _dependencies(project: Project, rule: BuildRule, requirements: list[Required]) -> Iterator[str]:
@@ -165,16 +170,22 @@ def _constraints(release: Release, platform: str, python: str) -> Iterator[str]:
         yield _dependency(requirement)
 
 
-def _asked_for(rule: BuildRule, release: Release, requirements: list[Required]) -> tuple[str, ...]:
+def _asked_for(
+    rule: BuildRule, release: Release, requirements: list[Required], words: Mapping[str, object]
+) -> tuple[str, ...]:
     extras = f"[{','.join(rule.extras)}]" if rule.extras else ""
+    repairs = tuple(text.format_map(words) for text in rule.requires)
+    if is_runtime(rule.wheel) and not extras:
+        # The set itself holds no files, and others may want parts of another patch release of it.
+        return (f"{rule.wheel}=={words['line']}.*", *repairs)
     if not rule.without:
-        return (f"{rule.wheel}{extras}=={release.version}", *rule.requires)
+        return (f"{rule.wheel}{extras}=={release.version}", *repairs)
     one_by_one = (
         f"{requirement.name}{requirement.specifier}"
         for requirement in requirements
         if "extra" in requirement.marker and requirement.name not in rule.without
     )
-    return (f"{rule.wheel}=={release.version}", *one_by_one, *rule.requires)
+    return (f"{rule.wheel}=={release.version}", *one_by_one, *repairs)
 
 
 def _python_tag(release: Release, wheels: PlatformWheels, python: str) -> str:

@@ -26,7 +26,8 @@ class BuildRule(Noun, frozen=True, kw_only=True):
     dependencies, in which `{version}` stands for the release. `number` is the build number: the higher wins among
     builds of one version. `own_code` is False where every kernel is compiled at run time; `code_from` names other
     wheels of the same version that hold the kernels. `through` names the package that this build works through: when
-    a request names any such package, builds for the others are left out.
+    a request names any such package, builds for the others are left out. A build with `beside` is there only for
+    requests that name that package as well. In `requires`, `{line}` stands for the CUDA line of the release.
     """
 
     label: str
@@ -43,6 +44,7 @@ class BuildRule(Noun, frozen=True, kw_only=True):
     own_code: bool = True
     code_from: tuple[str, ...] = ()
     through: str | None = None
+    beside: str | None = None
     cuda: str | None = None
     system_cuda: str | None = None
     jit: Jit | None = None
