@@ -134,4 +134,7 @@ READINGS = (
     Reading(name="mxnet-cu110"),
     # The first patches of the newer minors, so that a plan has one reason for a whole run of releases.
     Reading(name="torch", minors=0, also=("2.14.0", "2.12.0", "2.9.0", "2.7.0", "2.5.0")),
+    # `tensorflow=2.19=gpu_*` is 2.19.0 to conda, so the first patches are asked for by name.
+    Reading(name="tensorflow", minors=0, also=("2.19.0", "2.18.0", "2.17.0", "2.15.0", "2.14.0")),
+    Reading(name="xgboost", minors=0, also=("3.4.0", "3.1.0", "3.0.0", "2.1.0", "2.0.0", "1.7.5")),
 )
