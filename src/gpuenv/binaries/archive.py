@@ -17,27 +17,37 @@ __all__ = [
     "ARCHIVE_MAGIC",
     "HEADER_BYTES",
     "MOST_MEMBERS",
+    "SYMBOL_TABLE",
     "THIN_MAGIC",
     "Member",
+    "is_table",
     "read_member_header",
     "read_members",
 ]
 
 ARCHIVE_MAGIC = b"!<arch>\n"
+SYMBOL_TABLE = b"__.SYMDEF"
 THIN_MAGIC = b"!<thin>\n"
 HEADER_BYTES = 60
 # The largest of NVIDIA's static libraries have some thousands.
 MOST_MEMBERS = 1 << 16
+_TABLES = {b"/", b"//", b"/SYM64/", b"__.SYMDEF", b"__.SYMDEF/", b"__.SYMDEF_64", b"/<ECSYMBOLS>/"}
 _BSD_NAME = re.compile(rb"#1/(\d{1,10}) *")
 _SIZE = re.compile(rb"(\d{1,10}) *")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """Where the bytes of one member lie. Symbol and name tables are members too; they are no native files."""
+    """Where the bytes of one member lie. `is_table` marks lists of symbols and names, which are members too."""
 
     offset: int
     size_bytes: int
+    is_table: bool = False
+
+
+def is_table(header: bytes) -> bool:
+    """Whether a member's header is that of the archive's own list of symbols or of long names."""
+    return header[:16].rstrip(b" ") in _TABLES
 
 
 def read_member_header(header: bytes, at: int) -> tuple[int, int]:
@@ -61,9 +71,11 @@ def read_members(buffer: ReadableBytes) -> Iterator[Member]:
     while at < len(buffer):
         if (members := members + 1) > MOST_MEMBERS:
             raise FormatError(f"the archive has more than {MOST_MEMBERS} members")
-        size, name_size = read_member_header(bytes(buffer[at : at + HEADER_BYTES]), at)
+        header = bytes(buffer[at : at + HEADER_BYTES])
+        size, name_size = read_member_header(header, at)
         at += HEADER_BYTES
         if at + size > len(buffer):
             raise FormatError(f"the archive ends within the member at byte {at}")
-        yield Member(offset=at + name_size, size_bytes=size - name_size)
+        table = is_table(header) or bytes(buffer[at : at + min(name_size, len(SYMBOL_TABLE))]) == SYMBOL_TABLE
+        yield Member(offset=at + name_size, size_bytes=size - name_size, is_table=table)
         at += size + size % 2

@@ -41,6 +41,7 @@ __all__ = [
     "Binary",
     "BinaryKind",
     "Part",
+    "Spans",
     "StaticRuntime",
     "assemble",
     "detect_kind",
@@ -95,6 +96,7 @@ class Binary:
     `static_runtime` is sure where it has a version (the code of `cudaRuntimeGetVersion` was found); without one it
     rests on two texts of the runtime. CUDA 13 on Windows has neither, so that there it goes unseen.
     `other_vendors` names ROCm, SYCL and Metal code or libraries.
+    `unread_members` counts the members of an archive that are of no kind known here, such as Windows object files.
     """
 
     name: str
@@ -108,6 +110,7 @@ class Binary:
     tools: tuple[str, ...] = ()
     static_runtime: StaticRuntime | None = None
     other_vendors: tuple[str, ...] = ()
+    unread_members: int = 0
 
     @property
     def cuda_libraries(self) -> tuple[CudaLibrary, ...]:
@@ -124,9 +127,9 @@ class Binary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """What was read of a file, or of one member of an archive."""
+    """What was read of a file, or of one member of an archive; `kind` None for a member of no known kind."""
 
-    kind: BinaryKind
+    kind: BinaryKind | None
     machine: str | None = None
     containers: tuple[Container, ...] = ()
     links: Links | None = None
@@ -171,14 +174,14 @@ def detect_kind(start: bytes) -> BinaryKind:
 
 def _read_members(buffer: Buffer) -> Iterator[Part]:
     for member in read_members(buffer):
+        if member.is_table:
+            continue
         content = bytes(buffer[member.offset : member.offset + member.size_bytes])
         try:
             kind = detect_kind(content[:START_BYTES])
         except FormatError:
-            # Symbol tables, name tables and plain files are members too.
-            continue
-        if kind is not BinaryKind.ARCHIVE:
-            yield _read_part(content, kind)
+            kind = BinaryKind.ARCHIVE
+        yield Part(kind=None) if kind is BinaryKind.ARCHIVE else _read_part(content, kind)
 
 
 def _read_part(buffer: Buffer, kind: BinaryKind) -> Part:
@@ -239,15 +242,28 @@ def has_code(section: Section) -> bool:
     return section.is_code
 
 
+class Spans:
+    """Parts of a file, to ask whether one of them holds an offset."""
+
+    def __init__(self, spans: Iterable[tuple[int, int]]) -> None:
+        self._starts: list[int] = []
+        self._stops: list[int] = []
+        for start, stop in sorted(spans):
+            if self._stops and start <= self._stops[-1]:
+                self._stops[-1] = max(stop, self._stops[-1])
+            else:
+                self._starts.append(start)
+                self._stops.append(stop)
+
+    def __contains__(self, at: int) -> bool:
+        index = bisect_right(self._starts, at) - 1
+        return index >= 0 and at < self._stops[index]
+
+
 def outside_containers(seen: Iterable[Sighting], containers: Iterable[Container]) -> frozenset[tuple[str, str]]:
     """What was seen and does not lie within GPU code, each thing once."""
-    spans = sorted((one.offset, one.offset + one.size_bytes) for one in containers)
-
-    def is_inside(at: int) -> bool:
-        index = bisect_right(spans, (at, len(spans) and spans[-1][1])) - 1
-        return index >= 0 and spans[index][0] <= at < spans[index][1]
-
-    return frozenset((one.what, one.text) for one in seen if not is_inside(one.offset))
+    inside = Spans((one.offset, one.offset + one.size_bytes) for one in containers)
+    return frozenset((one.what, one.text) for one in seen if one.offset not in inside)
 
 
 def assemble(kind: BinaryKind, parts: Iterable[Part], *, name: str) -> Binary:
@@ -274,6 +290,7 @@ def assemble(kind: BinaryKind, parts: Iterable[Part], *, name: str) -> Binary:
         tools=tuple(sorted(text for what, text in seen if what == "tool")),
         static_runtime=_static_runtime(seen, links),
         other_vendors=tuple(sorted(vendors)),
+        unread_members=sum(part.kind is None for part in parts),
     )
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import struct
-from mmap import mmap
+from mmap import PAGESIZE, mmap
 from typing import Any, overload
 
 from gpuenv.errors import FormatError
 
-__all__ = ["Buffer", "NotKeptError", "ReadableBytes", "SparseBuffer", "read_text", "unpack"]
+try:
+    from mmap import MADV_DONTNEED
+except ImportError:  # Windows has no such advice, and no `mmap.madvise`.
+    MADV_DONTNEED = 0
+
+__all__ = ["Buffer", "NotKeptError", "ReadableBytes", "SparseBuffer", "let_go", "read_text", "unpack"]
 
 
 class NotKeptError(Exception):
@@ -55,6 +60,19 @@ def unpack(shape: str | struct.Struct, buffer: ReadableBytes, at: int) -> tuple[
     if len(content) < shape.size:
         raise FormatError(f"the file ends within a header at byte {at}")
     return shape.unpack(content)
+
+
+def let_go(buffer: Buffer, start: int, stop: int) -> None:
+    """Lets the system take back the memory behind a part of a mapped file that was read; it can be read again.
+
+    Without it all that was looked at counts as this process's memory. Nothing is done for other buffers, and for a
+    mapping that can be written, which could lose what was written.
+    """
+    if not isinstance(buffer, mmap) or not hasattr(buffer, "madvise") or not memoryview(buffer).readonly:
+        return
+    first = start // PAGESIZE * PAGESIZE
+    if stop > first:
+        buffer.madvise(MADV_DONTNEED, first, stop - first)
 
 
 def read_text(buffer: ReadableBytes, at: int, *, limit: int = 256) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from gpuenv.binaries.buffers import ReadableBytes
+from gpuenv.binaries.buffers import NotKeptError, ReadableBytes
 from gpuenv.binaries.fatbin import (
     FLAG_ARCHITECTURE_SPECIFIC,
     FLAG_FAMILY_SPECIFIC,
@@ -38,7 +38,7 @@ _PTX_START = re.compile(rb"(?:\s|//[^\n]*\n|/\*(?:[^*]|\*(?!/))*\*/)*\.version[ 
 
 
 def read_cubin(buffer: ReadableBytes) -> Container:
-    """The one image of a `.cubin`; FormatError when its header is broken.
+    """The one image of a `.cubin`; FormatError when its headers are broken.
 
     The header does not tell `sm_90a` or `sm_100f` from `sm_90` or `sm_100`. The command line of `ptxas` does, which
     CUDA 13 and later keep in the note `.note.nv.tkinfo`; without it the suffix is taken as absent, so that code which
@@ -51,12 +51,18 @@ def read_cubin(buffer: ReadableBytes) -> Container:
 
 
 def _noted_suffix(buffer: ReadableBytes, number: int) -> str:
-    for section in read_sections(buffer):
+    try:
+        sections = read_sections(buffer)
+    except NotKeptError:
+        # Without the note code for one GPU would read as code for many.
+        raise FormatError("the section table of the `.cubin` file is too large to be kept of a stream") from None
+    for section in sections:
         if section.name == _TOOL_NOTE:
             note = bytes(buffer[section.offset : section.offset + min(section.size_bytes, _TOOL_NOTE_LIMIT)])
             for found in _ARCHITECTURE.finditer(note):
                 if int(found[1]) == number:
                     return found[2].decode()
+            return ""
     return ""
 
 

@@ -10,6 +10,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from gpuenv.binaries.buffers import NotKeptError, ReadableBytes, read_text, unpack
 from gpuenv.binaries.cuda_names import is_cuda_symbol
@@ -25,10 +26,13 @@ GLIBC = re.compile(r"GLIBC_(\d{1,2}\.\d{1,3}(?:\.\d{1,3})?)", re.ASCII)
 _LOAD, _DYNAMIC = 1, 2
 _NEEDED, _HASH, _STRTAB, _SYMTAB, _STRSZ, _SONAME, _RPATH, _RUNPATH = 1, 4, 5, 6, 10, 14, 15, 29
 _GNU_HASH, _VERNEED, _VERNEEDNUM = 0x6FFFFEF5, 0x6FFFFFFE, 0x6FFFFFFF
-_SYMTAB_SECTION, _DYNSYM_SECTION = 2, 11
+_RELA, _REL, _JMPREL, _VERSYM = 7, 17, 23, 0x6FFFFFF0
+_TABLES = (_GNU_HASH, _HASH, _STRTAB, _VERNEED, _VERSYM, _RELA, _REL, _JMPREL)
+_SYMTAB_SECTION = 2
 _NAME_LIMIT = 4096
 # No real library lists as many; more is an attempt to keep the reader busy.
-_MOST_SEGMENTS, _MOST_DYNAMIC, _MOST_VERSIONS = 4096, 65536, 65536
+_MOST_SEGMENTS, _MOST_DYNAMIC, _MOST_VERSIONS = 4096, 4096, 65536
+_SYMBOLS_AT_ONCE = 4096
 
 ReadText = Callable[[int], str]
 
@@ -117,6 +121,8 @@ def _entries(buffer: ReadableBytes, elf: ElfHeader, at: int, size: int) -> Itera
         if tag == 0:
             return
         yield tag, value
+    if size > len(content):
+        raise FormatError(f"the dynamic section has more than {_MOST_DYNAMIC} entries")
 
 
 def read_elf_links(
@@ -195,27 +201,38 @@ def _undefined(buffer: ReadableBytes, table: DynamicTable, name: ReadText) -> tu
     at = table.offset(_SYMTAB)
     if at is None:
         return ()
+    try:
+        return _undefined_names(buffer, table.header, at, _count_symbols(buffer, table, at), name)
+    except NotKeptError:
+        return _undefined_names(buffer, table.header, at, _count_in_order(buffer, table, at), name)
+
+
+def _count_symbols(buffer: ReadableBytes, table: DynamicTable, at: int) -> int:
+    """How many symbols there are up to the last undefined one, as far as the hash tables tell.
+
+    Symbols that others may look up come last in a file with a GNU hash table, which says how many come before them;
+    in a file that has none to look up it says 1, or nothing.
+    """
     if (hashed := table.offset(_GNU_HASH)) is not None:
-        # Symbols that others may look up come last; how many come before them is the second number.
-        try:
-            count = unpack(table.header.order + "II", buffer, hashed)[1]
-        except NotKeptError:
-            count = _count_unhashed(buffer, table.header, at)
-    elif (hashed := table.offset(_HASH)) is not None:
-        count = unpack(table.header.order + "II", buffer, hashed)[1]
-    else:
-        return ()
-    return _undefined_names(buffer, table.header, at, count, name)
+        buckets, first_hashed = unpack(table.header.order + "II", buffer, hashed)
+        return first_hashed if buckets > 1 or first_hashed > 1 else _count_in_order(buffer, table, at)
+    if (hashed := table.offset(_HASH)) is not None:
+        return int(unpack(table.header.order + "II", buffer, hashed)[1])
+    return 0
 
 
-def _count_unhashed(buffer: ReadableBytes, elf: ElfHeader, at: int) -> int:
-    """The same without the hash table: the first symbol that is defined and not local begins the last part."""
-    shape, info_at, section_at = _symbol_shape(elf)
-    for index in range((len(buffer) - at) // shape.size):
+def _count_in_order(buffer: ReadableBytes, table: DynamicTable, at: int) -> int:
+    """The same by the symbols themselves: the first that is defined and not local, or the next table, ends them."""
+    shape, info_at, section_at = _symbol_shape(table.header)
+    end = min(
+        (start for tag in _TABLES if (start := table.offset(tag)) is not None and start > at), default=len(buffer)
+    )
+    names_size = table.strings[1]
+    for index in range((end - at) // shape.size):
         symbol = unpack(shape, buffer, at + index * shape.size)
-        if symbol[section_at] and symbol[info_at] >> 4:
+        if (symbol[section_at] and symbol[info_at] >> 4) or symbol[0] >= names_size:
             return index
-    raise FormatError("the symbol table ends after the end of the file")
+    return (end - at) // shape.size
 
 
 def _symbol_shape(elf: ElfHeader) -> tuple[struct.Struct, int, int]:
@@ -229,9 +246,17 @@ def _undefined_names(buffer: ReadableBytes, elf: ElfHeader, at: int, count: int,
     shape, _, defined_at = _symbol_shape(elf)
     if at + count * shape.size > len(buffer):
         raise FormatError("the symbol table ends after the end of the file")
-    content = buffer[at : at + count * shape.size]
-    undefined = {fields[0] for fields in shape.iter_unpack(content) if fields[defined_at] == 0 and fields[0]}
-    return tuple(sorted({text for offset in undefined if is_cuda_symbol(text := name(offset))}))
+    found: set[str] = set()
+    for first in range(0, count, _SYMBOLS_AT_ONCE):
+        last = min(first + _SYMBOLS_AT_ONCE, count)
+        for fields in shape.iter_unpack(buffer[at + first * shape.size : at + last * shape.size]):
+            if fields[defined_at] == 0 and fields[0] and is_cuda_symbol(text := name(fields[0])):
+                found.add(text)
+    return tuple(sorted(found))
+
+
+def _name_at(read: ReadText, strings: int, at: int) -> str:
+    return read(strings + at)
 
 
 def _object_links(buffer: ReadableBytes, read: ReadText) -> Links:
@@ -241,11 +266,10 @@ def _object_links(buffer: ReadableBytes, read: ReadText) -> Links:
         return Links()
     shape = struct.Struct(elf.order + ("IIQQQQIIQQ" if elf.bits == 64 else "IIIIIIIIII"))
     count = elf.section_count or unpack(shape, buffer, elf.sections_at)[5]
-    found: set[str] = set()
     for index in range(count):
         _, kind, _, _, offset, size, linked, *_ = unpack(shape, buffer, elf.sections_at + index * elf.section_size)
         if kind == _SYMTAB_SECTION:
             strings = unpack(shape, buffer, elf.sections_at + linked * elf.section_size)[4]
             symbols = size // (24 if elf.bits == 64 else 16)
-            found |= set(_undefined_names(buffer, elf, offset, symbols, lambda at, base=strings: read(base + at)))  # type: ignore[misc]
-    return Links(cuda_symbols=tuple(sorted(found)))
+            return Links(cuda_symbols=_undefined_names(buffer, elf, offset, symbols, partial(_name_at, read, strings)))
+    return Links()

@@ -16,7 +16,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gpuenv.binaries.buffers import Buffer
+from gpuenv.binaries.buffers import Buffer, let_go
 from gpuenv.errors import FormatError
 from gpuenv.versions import CodeImage, ComputeCapability, PtxIsa
 
@@ -66,6 +66,8 @@ SIGNATURE = struct.pack("<IHH", MAGIC, 1, _CONTAINER.size)
 MOST_ENTRIES = 4096
 MOST_CONTAINERS = 1 << 18
 _MOST_WASTED_ENTRIES = 1 << 18
+# How much of a mapped file is held in memory at once.
+_HELD_BYTES = 1 << 23
 _KIND_NAMES = {KIND_PTX: "ptx", KIND_ELF: "elf", KIND_LTO: "lto"}
 
 
@@ -136,13 +138,16 @@ def walk(buffer: Buffer, *, start: int = 0, stop: int | None = None) -> Iterator
     `start` is where the section begins: containers are aligned to it, with zeros between them.
     """
     end = len(buffer) if stop is None else min(stop, len(buffer))
-    at, left = start, MOST_CONTAINERS
+    at, left, held = start, MOST_CONTAINERS, start
     while (at := _skip_padding(buffer, at + (start - at) % ALIGNMENT, end)) < end:
         if (left := left - 1) < 0:
             raise FormatError(f"more than {MOST_CONTAINERS} GPU code containers before byte {at}")
         container = _read_container(buffer, at, end)
         yield container
         at += container.size_bytes
+        if at - held > _HELD_BYTES:
+            let_go(buffer, held, at)
+            held = at
 
 
 def search(buffer: Buffer, *, start: int = 0, stop: int | None = None) -> Iterator[Container]:
@@ -152,7 +157,7 @@ def search(buffer: Buffer, *, start: int = 0, stop: int | None = None) -> Iterat
     FormatError only for bytes made to waste time: containers without end that nearly are some.
     """
     end = len(buffer) if stop is None else min(stop, len(buffer))
-    at, wasted = buffer.find(SIGNATURE, start, end), 0
+    at, wasted = _find(buffer, start, end), 0
     while at >= 0:
         size = 1
         entries: list[Entry] = []
@@ -168,7 +173,17 @@ def search(buffer: Buffer, *, start: int = 0, stop: int | None = None) -> Iterat
                 wasted += len(entries)
         if wasted > _MOST_WASTED_ENTRIES:
             raise FormatError(f"the bytes before {at} are full of broken GPU code")
-        at = buffer.find(SIGNATURE, at + size, end)
+        at = _find(buffer, at + size, end)
+
+
+def _find(buffer: Buffer, start: int, end: int) -> int:
+    """Where the next container seems to begin, -1 for nowhere."""
+    for block in range(start, end, _HELD_BYTES):
+        stop = min(block + _HELD_BYTES, end)
+        if (found := buffer.find(SIGNATURE, block, min(stop + len(SIGNATURE) - 1, end))) >= 0:
+            return found
+        let_go(buffer, block, stop)
+    return -1
 
 
 def read_container_header(header: bytes, at: int) -> tuple[int, int]:
@@ -190,7 +205,7 @@ def read_entry_header(header: bytes, at: int, room: int) -> tuple[Entry, int]:
     kind, _, header_size, payload, minor, major, architecture, flags = _SHORT_ENTRY.unpack_from(header)
     if header_size < _SHORT_ENTRY.size or header_size + payload > room:
         raise FormatError(f"the GPU code entry at byte {at} is longer than its container")
-    stated = header_size >= _ENTRY.size and _ENTRY.unpack_from(header)[-1]
+    stated = min(header_size, len(header)) >= _ENTRY.size and _ENTRY.unpack_from(header)[-1]
     entry = Entry(
         kind=kind,
         architecture=architecture,

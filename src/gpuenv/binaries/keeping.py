@@ -73,6 +73,7 @@ class KeptNames:
     def __init__(self, keep: Keep) -> None:
         self._left = keep.names_bytes
         self._names: dict[int, str] = {}
+        self._offsets: list[int] = []
         self._range: tuple[int, int] | None = None
         # The start of the file is kept as it is.
         self._first = keep.head_bytes
@@ -90,15 +91,16 @@ class KeptNames:
             return
         begin = max(0, start - base - (0 if was_text else _TEXT_BLOCK))
         for mark in _NAME_MARKS:
-            at = window.find(mark, begin)
-            while 0 <= at < stop - base:
+            end = stop - base + len(mark) - 1
+            at = window.find(mark, begin, end)
+            while at >= 0:
                 self._see(window, base, at)
-                at = window.find(mark, at + 1)
+                at = window.find(mark, at + 1, end)
 
     def _see(self, window: bytes, base: int, at: int) -> None:
-        first = window.rfind(b"\0", 0, at + 1) + 1
+        first = window.rfind(b"\0", max(0, at - _NAME_LIMIT), at + 1) + 1
         last = window.find(b"\0", first, first + _NAME_LIMIT)
-        if last < 0 or base + first in self._names:
+        if first == 0 or last < 0 or base + first in self._names:
             return
         name = window[first:last].decode("latin-1")
         is_path = name.isascii() and name.isprintable() and (".so" in name or "ORIGIN" in name)
@@ -125,7 +127,9 @@ class KeptNames:
         except NotKeptError:
             if self._left < 0:
                 raise
-        offsets = sorted(self._names)
+        if len(self._offsets) != len(self._names):
+            self._offsets = sorted(self._names)
+        offsets = self._offsets
         index = bisect_right(offsets, at) - 1
         if index < 0 or at > offsets[index] + len(self._names[offsets[index]]):
             return ""

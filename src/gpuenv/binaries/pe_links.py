@@ -20,7 +20,7 @@ __all__ = ["PeImage", "planned_parts", "read_pe_image", "read_pe_links"]
 EXPORTS, IMPORTS, DELAYED = 0, 1, 13
 # No real file comes near; more is an attempt to keep the reader busy.
 _MOST_LIBRARIES = 4096
-_MOST_SYMBOLS = 1 << 20
+_MOST_SYMBOLS = 1 << 17
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -22,7 +23,7 @@ from gpuenv.errors import FormatError
 
 __all__ = ["Scanner"]
 
-# Zeros may stand before the first container of a section; so few of them are taken on trust.
+# Zeros may stand before the first container of a section; no linker puts more there.
 _LEADING_ZEROS = 256
 
 # Called for bytes outside of containers: the window, its offset in the file, and which part of it is new.
@@ -56,6 +57,8 @@ class Scanner:
         # For the end of each container the first byte after it that is not zero, once it has passed.
         self._after: dict[int, int] = {}
         self._gap: int | None = None
+        # For the start of each container how many zeros are right before it.
+        self._zeros: dict[int, int] = {}
 
     def feed(self, block: bytes) -> None:
         """The next bytes of the file."""
@@ -67,14 +70,19 @@ class Scanner:
         self._run(final=True)
         return self._base + len(self._window)
 
+    def between(self, start: int, stop: int) -> list[Container]:
+        """The containers that begin between two offsets."""
+        first = bisect_left(self.containers, start, key=lambda one: one.offset)
+        return self.containers[first : bisect_left(self.containers, stop, key=lambda one: one.offset)]
+
     def fills(self, start: int, stop: int) -> list[Container]:
         """The containers of a section that holds nothing else; FormatError where it does hold something else."""
-        inside = [one for one in self.containers if start <= one.offset < stop]
+        inside = self.between(start, stop)
         expected = start
         for one in inside:
             if one.offset < expected or (one.offset - start) % ALIGNMENT or one.offset + one.size_bytes > stop:
                 raise FormatError(f"no GPU code container of a known version begins at byte {expected}")
-            if one.offset != expected and not (expected == start and one.offset - start < _LEADING_ZEROS):
+            if one.offset != expected and not (expected == start and one.offset - start <= self._zeros[one.offset]):
                 raise FormatError(f"no GPU code container of a known version begins at byte {expected}")
             end = one.offset + one.size_bytes
             expected = self._after.get(end, stop)
@@ -108,7 +116,8 @@ class Scanner:
         found = self._window.find(SIGNATURE, start, min(limit + len(SIGNATURE) - 1, end) - self._base)
         stop = self._base + found if found >= 0 else limit
         self._note_gap(start, stop, ends=found >= 0)
-        self._look(self._window, self._base, self._at, stop)
+        if stop > self._at:
+            self._look(self._window, self._base, self._at, stop)
         self._at = stop
         if found >= 0:
             self._begin(found, end)
@@ -121,6 +130,8 @@ class Scanner:
             return
         header_size, entries_size = read_container_header(header, self._at)
         self._open = _Open(self._at, self._at + header_size + entries_size)
+        before = self._window[max(0, found - _LEADING_ZEROS) : found]
+        self._zeros[self._open.offset] = len(before) - len(before.rstrip(b"\0"))
         self._at += header_size
 
     def _note_gap(self, start: int, stop: int, *, ends: bool) -> None:
@@ -157,6 +168,7 @@ class Scanner:
 
     def _give_up(self, unit: _Open) -> None:
         self._open = None
+        del self._zeros[unit.offset]
         if not unit.entries:
             # Nothing was skipped, so the search goes on right behind where the container seemed to begin.
             self._at = unit.offset + 1

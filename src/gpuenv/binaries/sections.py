@@ -37,6 +37,8 @@ _ALLOCATED = 2
 _EXECUTABLE = 4
 _EXTENDED_INDEX = 0xFFFF
 _PE_SECTION_SIZE = 40
+# Windows loads at most 96 (PE Format, COFF File Header, NumberOfSections).
+_MOST_PE_SECTIONS = 256
 _PE_EXECUTABLE = 0x20000000
 
 # ELF: e_machine (System V ABI, chapter 4); PE: Machine Types in Microsoft's PE Format.
@@ -146,6 +148,8 @@ def read_sections(buffer: ReadableBytes) -> tuple[Section, ...]:
         sections = tuple(pe_sections(buffer))
     else:
         raise FormatError("the file is neither an ELF file nor a PE file")
+    if sum(section.size_bytes for section in sections) > 2 * len(buffer):
+        raise FormatError("the sections of the file overlap")
     for section in sections:
         if section.offset + section.size_bytes > len(buffer):
             raise FormatError(f"section `{section.name}` ends after the end of the file")
@@ -187,6 +191,8 @@ def pe_sections(buffer: ReadableBytes) -> Iterator[Section]:
     """The sections of a PE file as its headers state them, whether or not the file is long enough."""
     at = pe_header_offset(buffer)
     count, _, symbols_at, symbol_count, optional_size = unpack("<HIIIH", buffer, at + 6)
+    if count > _MOST_PE_SECTIONS:
+        raise FormatError(f"the PE file claims {count} sections")
     table = at + 24 + optional_size
     if table + count * _PE_SECTION_SIZE > len(buffer):
         raise FormatError("the PE section table ends after the end of the file")

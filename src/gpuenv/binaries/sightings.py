@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from gpuenv.binaries.buffers import Buffer
+from gpuenv.binaries.buffers import Buffer, let_go
 from gpuenv.binaries.cuda_names import cuda_library, other_vendor
 
 __all__ = [
@@ -62,11 +62,12 @@ class Needle:
 def sift(window: bytes, base: int, start: int, stop: int, needles: tuple[Needle, ...]) -> Iterator[Sighting]:
     """What begins between two offsets of the file, of which `window` holds the part from `base` on."""
     for needle in needles:
-        at = window.find(needle.mark, start - base)
-        while 0 <= at < stop - base:
+        end = stop - base + len(needle.mark) - 1
+        at = window.find(needle.mark, start - base, end)
+        while at >= 0:
             if seen := needle.judge(window, at):
                 yield Sighting(offset=base + at, what=seen[0], text=seen[1])
-            at = window.find(needle.mark, at + 1)
+            at = window.find(needle.mark, at + 1, end)
 
 
 def sift_buffer(buffer: Buffer, start: int, stop: int, needles: tuple[Needle, ...]) -> Iterator[Sighting]:
@@ -75,12 +76,14 @@ def sift_buffer(buffer: Buffer, start: int, stop: int, needles: tuple[Needle, ..
         end = min(block + _BLOCK, stop)
         first, last = max(start, block - _LONGEST_NAME), min(stop, end + LOOK_AHEAD)
         yield from sift(bytes(buffer[first:last]), first, block, end, needles)
+        let_go(buffer, block, end)
 
 
 _SHARED_OBJECT = re.compile(rb"lib[A-Za-z0-9_+-]{1,60}\.so(?:\.\d{1,5}){0,4}")
-_BEFORE_DLL = re.compile(rb"[A-Za-z0-9_-]{2,60}\Z")
-_BEFORE_WIDE_DLL = re.compile(rb"(?:[A-Za-z0-9_-]\0){2,60}\Z")
-_WORD = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_`")
+_SHARED_OBJECT_STARTS = ("libcu", "libnv", "libnccl", "libnpp", "libamd", "libhip", "libhsa", "libroc", "librccl")
+_MORE_STARTS = ("libMIOpen", "libsycl", "libze", "libpi", "libur", "libOpenCL")
+_WORD = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_`"
+_NAME = _WORD[:-1] + b"-"
 
 
 def _library(name: str) -> tuple[str, str] | None:
@@ -90,17 +93,26 @@ def _library(name: str) -> tuple[str, str] | None:
 def _see_shared_object(window: bytes, at: int) -> tuple[str, str] | None:
     start = window.rfind(b"lib", max(0, at - 64), at)
     found = _SHARED_OBJECT.match(window, start) if start >= 0 else None
-    return _library(found[0].decode()) if found and found.start() + len(found[0]) >= at + 3 else None
+    if not found or found.end() < at + 3:
+        return None
+    name = found[0].decode()
+    return _library(name) if name.startswith(_SHARED_OBJECT_STARTS + _MORE_STARTS) else None
 
 
 def _see_dll(window: bytes, at: int) -> tuple[str, str] | None:
-    found = _BEFORE_DLL.search(window[max(0, at - 61) : at])
-    return _library(found[0].decode() + ".dll") if found else None
+    before = window[max(0, at - 61) : at]
+    return _dll(before[len(before.rstrip(_NAME)) :])
 
 
 def _see_wide_dll(window: bytes, at: int) -> tuple[str, str] | None:
-    found = _BEFORE_WIDE_DLL.search(window[max(0, at - _LONGEST_NAME) : at])
-    return _library(found[0][::2].decode() + ".dll") if found else None
+    before = window[max(at % 2, at - _LONGEST_NAME) : at]
+    narrow, zeros = before[::2], before[1::2]
+    length = min(len(narrow) - len(narrow.rstrip(_NAME)), len(zeros) - len(zeros.rstrip(b"\0")))
+    return _dll(narrow[len(narrow) - length :])
+
+
+def _dll(stem: bytes) -> tuple[str, str] | None:
+    return _library(stem.decode() + ".dll") if 2 <= len(stem) <= 60 else None
 
 
 def _see_ptxas(window: bytes, at: int) -> tuple[str, str] | None:

@@ -10,12 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from gpuenv.binaries.archive import ARCHIVE_MAGIC, HEADER_BYTES, MOST_MEMBERS, read_member_header
+from gpuenv.binaries.archive import (
+    ARCHIVE_MAGIC,
+    HEADER_BYTES,
+    MOST_MEMBERS,
+    SYMBOL_TABLE,
+    is_table,
+    read_member_header,
+)
 from gpuenv.binaries.binary import (
     START_BYTES,
     Binary,
     BinaryKind,
     Part,
+    Spans,
     assemble,
     detect_kind,
     has_code,
@@ -125,13 +133,13 @@ class _FileReader:
 
 
 class _NoReader:
-    """Lets everything pass."""
+    """Lets a member pass that is of no known kind."""
 
     def feed(self, block: bytes) -> None:
         pass
 
     def finish(self) -> list[Part]:
-        return []
+        return [Part(kind=None)]
 
 
 class _PtxReader:
@@ -211,13 +219,9 @@ class _LinkedReader:
         except NotKeptError:
             sections = (Section(name="", offset=0, size_bytes=len(view), is_code=True),)
         containers = tuple(_in_sections(self._scanner, sections))
-        data = [section for section in sections if has_constants(section)]
-        code = [section for section in sections if has_code(section)]
+        data, code = (_spans(filter(wanted, sections)) for wanted in (has_constants, has_code))
         seen = [*vendor_sightings(sections)]
-        for one in self._sightings:
-            holders = code if one.what == "runtime version" else data
-            if any(section.offset <= one.offset < section.offset + section.size_bytes for section in holders):
-                seen.append(one)
+        seen += [one for one in self._sightings if one.offset in (code if one.what == "runtime version" else data)]
         return [
             Part(
                 kind=self._kind,
@@ -283,9 +287,13 @@ def _in_sections(scanner: Scanner, sections: Iterable[Section]) -> Iterator[Cont
         if section.name in GPU_SECTIONS:
             yield from scanner.fills(section.offset, stop)
             continue
-        for one in scanner.containers:
-            if section.offset <= one.offset and one.offset + one.size_bytes <= stop and one.images:
+        for one in scanner.between(section.offset, stop):
+            if one.offset + one.size_bytes <= stop and one.images:
                 yield one
+
+
+def _spans(sections: Iterable[Section]) -> Spans:
+    return Spans((section.offset, section.offset + section.size_bytes) for section in sections)
 
 
 def _plan_sections(parts: KeptParts, start: bytes) -> None:
@@ -307,6 +315,7 @@ class _ArchiveReader:
         self._before, self._left, self._after = len(ARCHIVE_MAGIC), 0, 0
         self._member: _FileReader | None = None
         self._members = 0
+        self._is_table, self._name = False, b""
         self._parts: list[Part] = []
 
     def feed(self, block: bytes) -> None:
@@ -325,7 +334,9 @@ class _ArchiveReader:
     def _step(self) -> bool:
         """Uses up some of the waiting bytes; False when more must come first."""
         if self._before:
-            self._before -= len(self._take(self._before))
+            name = self._take(self._before)
+            self._before -= len(name)
+            self._name = (self._name + name)[: len(SYMBOL_TABLE)]
             return not self._before
         if self._member:
             content = self._take(self._left)
@@ -350,7 +361,9 @@ class _ArchiveReader:
 
     def _begin_member(self) -> None:
         at = self._at
-        size, name_size = read_member_header(self._take(HEADER_BYTES), at)
+        header = self._take(HEADER_BYTES)
+        size, name_size = read_member_header(header, at)
+        self._is_table, self._name = is_table(header), b""
         self._before, self._left, self._after = name_size, size - name_size, size % 2
         self._member = _FileReader(self._keep, is_member=True)
         self._members += 1
@@ -359,4 +372,5 @@ class _ArchiveReader:
 
     def _end_member(self, member: _FileReader) -> None:
         self._member = None
-        self._parts += member.finish()[1]
+        if not self._is_table and self._name != SYMBOL_TABLE:
+            self._parts += member.finish()[1]
