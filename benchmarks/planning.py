@@ -1,20 +1,23 @@
 """What a plan costs above `uv`'s own resolve of the same set: `python benchmarks/planning.py`.
 
-For each request gpuenv plans once; then `uv pip compile` is timed on exactly the requirements that the plan gave it,
-in turns with `gpuenv plan`, with the same warm cache. Both ask the package index.
+For each request gpuenv plans once, and what it asks of `uv` is written down: requirements, constraints, options. Then
+`gpuenv plan` and that same `uv` command alone are timed by turns, with the same warm cache. Both ask the package index.
 """
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from measuring import BIN, Measured, heading, measure, show
 
-from gpuenv.model import Plan, from_json
+import gpuenv
+from gpuenv._process import Completed
+from gpuenv.channels import uv
+from gpuenv.plans import wheels
 
-RUNS = 5
+RUNS = 7
 REQUESTS = (
     ("gpu=V100,driver=580.65.06", ("pytorch",)),
     ("gpu=A100,driver=535.129.03", ("tensorflow-gpu", "cupy", "pytorch")),
@@ -26,33 +29,46 @@ def main() -> None:
     """Measure and print."""
     heading("Planning, above uv's own resolve")
     for machine, specs in REQUESTS:
-        command = [str(BIN / "gpuenv"), "plan", *specs, "--machine", machine]
-        text = subprocess.run([*command, "--json"], check=True, capture_output=True).stdout
-        plan = from_json(text, Plan)
+        ours = [str(BIN / "gpuenv"), "plan", *specs, "--machine", machine]
         with tempfile.TemporaryDirectory() as scratch:
-            inputs = Path(scratch, "requirements.in")
-            inputs.write_text("\n".join(one for package in plan.packages for one in package.requirements))
-            ours, theirs = _in_turns(command, _uv(inputs, plan.python))
-        print(f"{' '.join(specs)}  for  {machine}  ({len(plan.wheels)} wheels)")
-        show("  uv pip compile", theirs)
-        show("  gpuenv plan", ours)
-        print(f"  gpuenv adds {ours.median - theirs.median:.3f} s\n")
+            alone, count = what_uv_is_asked(specs, machine, Path(scratch))
+            plan, resolve = _by_turns(ours, alone)
+        print(f"{' '.join(specs)}  for  {machine}  ({count} wheels)")
+        show("  uv pip compile", resolve)
+        show("  gpuenv plan", plan)
+        print(f"  gpuenv adds {plan.median - resolve.median:.3f} s\n")
 
 
-def _uv(inputs: Path, python: str) -> list[str]:
-    fixed = [
-        "--python-platform",
-        "x86_64-manylinux_2_28",
-        "--only-binary",
-        ":all:",
-        "--format",
-        "pylock.toml",
-        "--no-config",
-    ]
-    return [str(BIN / "uv"), "pip", "compile", str(inputs), "--python-version", python, *fixed]
+def what_uv_is_asked(specs: tuple[str, ...], machine: str, scratch: Path) -> tuple[list[str], int]:
+    """The `uv` command that planning runs, to run again with its files in `scratch`; and how many wheels it gives."""
+    commands: list[list[str]] = []
+
+    def listen(arguments: Sequence[str | Path], **options: object) -> Completed:
+        given = scratch / f"requirements-{len(commands)}.in"
+        given.write_text(str(options["text_input"]))
+        words = [str(given) if word == "-" else _kept(word, scratch) for word in arguments]
+        # Without an output file: one that is there already would make the next resolve an easier one.
+        words[words.index("-o") : words.index("-o") + 2] = ["--format", "pylock.toml"]
+        commands.append([str(uv.find_uv()), *words, "--no-config"])
+        return uv.run_uv(arguments, **options)  # type: ignore[arg-type]
+
+    setattr(wheels, "run_uv", listen)  # noqa: B010  (the name is none of the module's own)
+    plan = gpuenv.make_plan(gpuenv.Request(specs=specs), gpuenv.parse_machine(machine))
+    assert len(commands) == 1, "uv was asked more than once"
+    return commands[0], len(plan.wheels)
 
 
-def _in_turns(first: list[str], second: list[str]) -> tuple[Measured, Measured]:
+def _kept(word: str | Path, scratch: Path) -> str:
+    """A word of the command, with files of the plan's own scratch directory copied to one that stays."""
+    path = Path(word)
+    if not path.is_absolute() or not path.parent.name.startswith("gpuenv-"):
+        return str(word)
+    if path.exists():
+        (scratch / path.name).write_bytes(path.read_bytes())
+    return str(scratch / path.name)
+
+
+def _by_turns(first: list[str], second: list[str]) -> tuple[Measured, Measured]:
     """Both commands, each `RUNS` times, by turns, so that a slow moment of the index meets both."""
     rounds = [(measure(first, runs=1), measure(second, runs=1)) for _ in range(RUNS)]
     return _join([one for one, _ in rounds]), _join([two for _, two in rounds])

@@ -40,7 +40,7 @@ VARIABLES: dict[str, str] = {
 PROBE_TIMEOUT_SECONDS = 15.0
 """How long one question to a driver may take before it counts as unanswered."""
 
-UV_CONCURRENT_DOWNLOADS = 16
+UV_CONCURRENT_DOWNLOADS = 32
 """How many files `uv` fetches at once when the user set no bound of their own."""
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -176,3 +179,25 @@ def test_compressions_and_unknown_kinds_are_counted() -> None:
     binary = read_binary(elf({".nv_fatbin": unit}), name="x")
     assert binary.compressions == {"lz4": 1, "none": 1, "zstd": 1}
     assert binary.entry_kinds == {"elf": 2, "kind 77": 1}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from `/proc`")
+def test_a_mapped_file_does_not_stay_in_memory(tmp_path: Path) -> None:
+    """128 MB of constants and of GPU code are looked at, but at most 60 MB more than the interpreter's own are held."""
+    path = tmp_path / "libx.so"
+    path.write_bytes(
+        linked_elf({".rodata": b"word" * (1 << 24), ".nv_fatbin": container(entry(80, payload=bytes(1 << 16))) * 1024})
+    )
+    program = """if True:
+        import mmap, pathlib, re, sys
+        from gpuenv.binaries.binary import read_binary
+        def peak():
+            return int(re.search(r"VmHWM:\\s+(\\d+)", pathlib.Path("/proc/self/status").read_text())[1])
+        before = peak()
+        with open(sys.argv[1], "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as buffer:
+            read_binary(buffer, name="x")
+        print(peak() - before)
+    """
+    command = [sys.executable, "-c", program, str(path)]
+    grown = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert grown < 60 << 10

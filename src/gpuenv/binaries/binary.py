@@ -48,6 +48,7 @@ __all__ = [
     "has_code",
     "has_constants",
     "outside_containers",
+    "plain_part",
     "read_binary",
     "vendor_sightings",
 ]
@@ -271,7 +272,7 @@ def assemble(kind: BinaryKind, parts: Iterable[Part], *, name: str) -> Binary:
     parts = list(parts)
     containers = [container for part in parts for container in part.containers]
     machines = {part.machine for part in parts if part.machine}
-    links = merge_links([part.links for part in parts if part.links])
+    links = _merge_links([part.links for part in parts if part.links])
     seen = frozenset().union(*(part.sightings for part in parts))
     linked = {*links.needed, *links.delayed, links.soname} if links else set()
     files = {text for what, text in seen if what == "library"} - linked
@@ -294,7 +295,7 @@ def assemble(kind: BinaryKind, parts: Iterable[Part], *, name: str) -> Binary:
     )
 
 
-def merge_links(links: list[Links]) -> Links | None:
+def _merge_links(links: list[Links]) -> Links | None:
     """What several members ask for together; None when nothing was read of any."""
     if len(links) <= 1:
         return links[0] if links else None

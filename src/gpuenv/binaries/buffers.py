@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+import mmap as mapping
 import struct
 from mmap import PAGESIZE, mmap
 from typing import Any, overload
 
 from gpuenv.errors import FormatError
-
-try:
-    from mmap import MADV_DONTNEED
-except ImportError:  # Windows has no such advice, and no `mmap.madvise`.
-    MADV_DONTNEED = 0
 
 __all__ = ["Buffer", "NotKeptError", "ReadableBytes", "SparseBuffer", "let_go", "read_text", "unpack"]
 
@@ -68,11 +64,13 @@ def let_go(buffer: Buffer, start: int, stop: int) -> None:
     Without it all that was looked at counts as this process's memory. Nothing is done for other buffers, and for a
     mapping that can be written, which could lose what was written.
     """
-    if not isinstance(buffer, mmap) or not hasattr(buffer, "madvise") or not memoryview(buffer).readonly:
+    # Windows has no such advice.
+    advice = getattr(mapping, "MADV_DONTNEED", None)
+    if advice is None or not isinstance(buffer, mmap) or not memoryview(buffer).readonly:
         return
     first = start // PAGESIZE * PAGESIZE
     if stop > first:
-        buffer.madvise(MADV_DONTNEED, first, stop - first)
+        buffer.madvise(advice, first, stop - first)
 
 
 def read_text(buffer: ReadableBytes, at: int, *, limit: int = 256) -> str:

@@ -157,7 +157,7 @@ def search(buffer: Buffer, *, start: int = 0, stop: int | None = None) -> Iterat
     FormatError only for bytes made to waste time: containers without end that nearly are some.
     """
     end = len(buffer) if stop is None else min(stop, len(buffer))
-    at, wasted = _find(buffer, start, end), 0
+    at, wasted, held = _find(buffer, start, end), 0, start
     while at >= 0:
         size = 1
         entries: list[Entry] = []
@@ -173,6 +173,9 @@ def search(buffer: Buffer, *, start: int = 0, stop: int | None = None) -> Iterat
                 wasted += len(entries)
         if wasted > _MOST_WASTED_ENTRIES:
             raise FormatError(f"the bytes before {at} are full of broken GPU code")
+        if at + size - held > _HELD_BYTES:
+            let_go(buffer, held, at + size)
+            held = at + size
         at = _find(buffer, at + size, end)
 
 

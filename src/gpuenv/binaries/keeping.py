@@ -9,8 +9,10 @@ from gpuenv.binaries.buffers import NotKeptError, SparseBuffer, read_text
 from gpuenv.binaries.cuda_names import is_cuda_symbol
 from gpuenv.binaries.elf_links import GLIBC
 
-__all__ = ["Keep", "KeptNames", "KeptParts"]
+__all__ = ["LOST", "Keep", "KeptNames", "KeptParts"]
 
+# No text in a file has a zero in it.
+LOST = "\0"
 _NAME_LIMIT = 4096
 # A table of names is text and zeros for at least as many bytes; shorter ones are kept whole.
 _TEXT_BLOCK = 8192
@@ -121,7 +123,7 @@ class KeptNames:
         return [name for name in self._names.values() if GLIBC.fullmatch(name)]
 
     def text(self, view: SparseBuffer, at: int) -> str:
-        """The text at an offset, empty for one that is of no interest; NotKeptError when there were too many."""
+        """The text at an offset, LOST for one that was of no interest; NotKeptError when there were too many."""
         try:
             return read_text(view, at, limit=_NAME_LIMIT)
         except NotKeptError:
@@ -132,7 +134,7 @@ class KeptNames:
         offsets = self._offsets
         index = bisect_right(offsets, at) - 1
         if index < 0 or at > offsets[index] + len(self._names[offsets[index]]):
-            return ""
+            return LOST
         return self._names[offsets[index]][at - offsets[index] :]
 
 

@@ -37,7 +37,7 @@ from gpuenv.binaries.cubin import PtxReader, read_cubin
 from gpuenv.binaries.elf_links import DynamicTable, dynamic_range, newest_glibc, read_dynamic, read_elf_links
 from gpuenv.binaries.fatbin import Container
 from gpuenv.binaries.gpu_code import GPU_SECTIONS, read_content
-from gpuenv.binaries.keeping import Keep, KeptNames, KeptParts
+from gpuenv.binaries.keeping import LOST, Keep, KeptNames, KeptParts
 from gpuenv.binaries.links import Links
 from gpuenv.binaries.pe_links import planned_parts, read_pe_links
 from gpuenv.binaries.scanner import Scanner
@@ -60,8 +60,9 @@ def read_stream(chunks: Iterable[bytes], *, name: str, keep: Keep | None = None)
     """What `read_binary` gives for the same bytes, however they are cut into chunks; FormatError as there.
 
     At most about 2 MB of the file are kept, beside one chunk and the list of its GPU code. Where that was not enough
-    (a dynamic string table with more CUDA names than fit, symbols after the first megabyte) `links` or
-    `links.cuda_symbols` is None, and only then the answers differ.
+    (a string table with more CUDA names than fit, symbols after the first megabyte) `links`, `links.cuda_symbols` or
+    the own name of a DLL is None. Else the answers differ only for bytes that no linker writes: a container that
+    breaks off after its first image, a name across the end of a section.
     """
     reader = _FileReader(keep or Keep())
     for block in _blocks(chunks):
@@ -273,8 +274,7 @@ class _LinkedReader:
             links = read_elf_links(view, text=lambda at: self._names.text(view, at), glibc=self._glibc)
         except NotKeptError:
             return None
-        whole = all((*links.needed, *links.rpath, *links.runpath)) and links.soname != ""
-        return links if whole else None
+        return None if LOST in {*links.needed, *links.rpath, *links.runpath, links.soname} else links
 
     def _glibc(self, _: DynamicTable) -> LibcVersion | None:
         return newest_glibc(iter(self._names.versions()))

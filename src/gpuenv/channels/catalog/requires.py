@@ -22,6 +22,8 @@ _SYSTEMS = {
     "macos": ("Darwin", "darwin", "posix"),
 }
 _REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)\s*(?:\[(?P<extras>[^\]]*)\])?\s*\(?(?P<rest>[^()]*)\)?")
+# Only an `or` in parentheses may stand before the last `and`, which binds more tightly.
+_LAST_EXTRA = re.compile(r"""(?:(?P<before>\([^()]*\)|(?:(?! or )[^()])*) and )?extra == ["'](?P<extra>[^"']+)["']""")
 EXTRA = re.compile(r"""extra == ["']([^"']+)["']""")
 _OF_RUNTIME = re.compile(r"nvidia-cuda-runtime(?:-cu(?P<major>\d+))?|cuda-toolkit")
 _OF_MAJOR = re.compile(r"nvidia-[a-z-]+-cu(?P<major>\d{2})|cupy-cuda(?P<cupy>\d{2})x|jax-cuda(?P<jax>\d{2})-plugin")
@@ -89,6 +91,10 @@ def _parse(text: str) -> Required:
 
 @cache
 def _holds(marker: str, platform: str, python: str, extras: frozenset[str]) -> bool:
+    """Whether a marker holds. Most end in `and extra == "…"`; what stands before it is the same for many of them."""
+    last = _LAST_EXTRA.fullmatch(marker)
+    if last and "extra" not in (before := last["before"] or ""):
+        return last["extra"] in extras and (not before or _holds(before, platform, python, frozenset()))
     parsed = Marker(marker)
     environment = _environment(platform, python)
     named = extras.intersection(EXTRA.findall(marker))
