@@ -5,6 +5,7 @@ Exit codes: 0 yes or done, 1 the answer is no, 2 the question is wrong, 3 could 
 
 from __future__ import annotations
 
+import gc
 import sys
 from importlib import import_module
 
@@ -78,6 +79,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code; nothing but our own bugs shows a traceback."""
     words = sys.argv[1:] if arguments is None else arguments
     _end_in_order()
+    if arguments is None:
+        # A command lives for a second or two; looking for cycles meanwhile takes time and finds next to nothing.
+        gc.disable()
     try:
         outcome = cli.main(args=words, prog_name="gpuenv", standalone_mode=False)
         return outcome if isinstance(outcome, int) else 0

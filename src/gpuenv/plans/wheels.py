@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tempfile
 from pathlib import Path
 
@@ -92,11 +93,13 @@ def lock_wheels(
             lock.write_text(preferred, encoding="utf-8")
         for name in sorted(renew):
             options += ["--upgrade-package", name]
+        # A Python is named even for a plan elsewhere, for uv would look for one first; it runs only to build a source.
+        runs_with = interpreter or sys.executable
         completed = run_uv(
             [
                 *("pip", "compile", "-", "-o", lock, "--no-header", "--no-annotate"),
                 *("--only-binary", ":all:", "--python-version", python, "--python-platform", uv_platform(machine)),
-                *(("--python", interpreter) if interpreter else ()),
+                *("--python", runs_with),
                 *options,
             ],
             cwd=Path(scratch),
