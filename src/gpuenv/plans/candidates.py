@@ -20,12 +20,24 @@ __all__ = ["Candidate", "Tier", "find_candidates", "objections"]
 
 
 class Tier(IntEnum):
-    """How good a build is on the machine. Code that the driver compiles at first use counts as whole."""
+    """How good a build is on the machine. Code that the driver compiles at first use counts as whole.
+
+    `BY_HAND` needs CUDA libraries that somebody has to install, so a build that needs none is better, on the CPU too.
+    """
 
     WHOLE = 0
     DEGRADED = 1
     UNKNOWN = 2
-    REFUSED = 3
+    BY_HAND = 3
+    REFUSED = 4
+
+
+_TIERS = {
+    Verdict.WORKS: Tier.WHOLE,
+    Verdict.DEGRADED: Tier.DEGRADED,
+    Verdict.UNKNOWN: Tier.UNKNOWN,
+    Verdict.FAILS: Tier.REFUSED,
+}
 
 
 # What these say is about the first start or the machine as a whole, and no reason to take an older release.
@@ -47,7 +59,10 @@ class Candidate:
     @cached_property
     def tier(self) -> Tier:
         """Where the build stands in the order of preference."""
-        return Tier(Verdict.worst(finding.verdict for finding in self.findings if _held_against(finding)).badness)
+        against = [finding for finding in self.findings if _held_against(finding)]
+        tier = _TIERS[Verdict.worst(finding.verdict for finding in against)]
+        by_hand = any(finding.rule == "system-cuda" for finding in against)
+        return Tier.BY_HAND if by_hand and tier is not Tier.REFUSED else tier
 
 
 def _held_against(finding: Finding) -> bool:

@@ -44,19 +44,25 @@ class Layer:
         return {name: pick for name, pick in self.picks.items() if not pick.build.library or name in self.named}
 
 
+_TIERS = (Tier.WHOLE, Tier.DEGRADED, Tier.UNKNOWN, Tier.BY_HAND)
+
+
 def choose_layer(specs: tuple[GpuSpec, ...], machine: Machine, bounds: tuple[str, ...] = ()) -> Layer:
     """The newest set of builds that runs whole on `machine`, GPU builds first where it can use them.
 
     `bounds` are further specs (`pytorch ==2.10.0`, `numpy <2`) on packages that take part, but are not asked for.
 
     When a package would fall to the CPU for that, builds that are degraded and then those nobody can judge are let
-    in, as long as they bring one more package to the GPU. NoPlanError when nothing fits.
+    in, as long as they bring one more package to the GPU. Builds that need CUDA libraries installed by hand are taken
+    only where there is no plan without them. NoPlanError when nothing fits.
     """
     candidates = find_candidates(specs, machine)
     prefer_gpu = bool(machine.nvidia_gpus) or machine.gpus is None
     best: Layer | None = None
     failure = Unsolvable("no candidates")
-    for worst in (Tier.WHOLE, Tier.DEGRADED, Tier.UNKNOWN) if all(spec.name in candidates for spec in specs) else ():
+    for worst in _TIERS if all(spec.name in candidates for spec in specs) else ():
+        if best is not None and worst is Tier.BY_HAND:
+            break
         try:
             found = _solve_tier(specs, candidates, worst, bounds=bounds, prefer_gpu=prefer_gpu)
         except Unsolvable as unsolvable:
