@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
+from typing import Any
 
 from gpuenv.model import json_schema
 from gpuenv.schemas import DOCUMENTS
@@ -14,7 +16,17 @@ DIRECTORY = Path(__file__).parent.parent / "src" / "gpuenv" / "schemas"
 def schema_text(kind: type) -> str:
     """The schema of one kind of document as it stands in its file."""
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    return json.dumps({**dialect, **json_schema(kind)}, indent=2, sort_keys=True) + "\n"
+    return json.dumps({**dialect, **_plain(json_schema(kind))}, indent=2, sort_keys=True) + "\n"
+
+
+def _plain(part: Any) -> Any:
+    """`part` with its descriptions free of the indentation that docstrings have before Python 3.13."""
+    if isinstance(part, dict):
+        return {
+            name: inspect.cleandoc(value) if name == "description" and isinstance(value, str) else _plain(value)
+            for name, value in part.items()
+        }
+    return [_plain(one) for one in part] if isinstance(part, list) else part
 
 
 def main() -> None:
