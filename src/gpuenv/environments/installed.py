@@ -55,7 +55,9 @@ def _read(distribution: metadata.Distribution) -> Distribution | None:
     if not (distribution.read_text("METADATA") or distribution.read_text("PKG-INFO")):
         return None
     fields = distribution.metadata
-    name, version = fields.get("Name"), fields.get("Version")
+    if "Name" not in fields or "Version" not in fields:
+        return None
+    name, version = fields["Name"], fields["Version"]
     if not name or not version:
         return None
     url, editable = _origin(distribution.read_text("direct_url.json"))
