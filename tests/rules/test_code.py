@@ -181,6 +181,16 @@ def test_where_one_of_two_gpus_runs_the_words_tell_which() -> None:
     ]
 
 
+def test_code_that_waits_for_a_newer_driver_says_for_which() -> None:
+    """Two in eight units have machine code for the GPU, and the driver is too old for the PTX of the others."""
+    mixed = library("2: sm_80 sm_90", "6: sm_80 compute_90/ptx8.5")
+    h100 = machine(gpu("H100"), driver="535.129.03")
+    (said,) = words_of("kernel-image", needs(libraries=(mixed,)), h100)
+    assert said[0] is UNKNOWN
+    assert said[1].startswith("2 of 8 units run on")
+    assert said[1].endswith("PTX for drivers of CUDA 12.5 or later, and here is one of 12.2")
+
+
 def test_the_main_library_has_most_code_and_is_not_one_of_nvidias() -> None:
     """Bytes decide, then units; a bundled cuBLAS is larger than the package's own code, and no measure of it."""
     small, large = library("9: sm_80", name="a.so", size=1), library("1: sm_80", name="b.so", size=2)

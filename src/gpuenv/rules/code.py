@@ -43,8 +43,8 @@ def kernel_image(needs: Needs, machine: Machine) -> Iterator[Finding]:
         else:
             # Beside a GPU on which it runs this is no worse than a GPU on which it does not.
             verdict = Verdict.DEGRADED if some_runs else Verdict.UNKNOWN
-            message = f"whether its code runs on {gpu_label(gpu)} cannot be told: {targets_in_words(main)}"
-            yield _finding("kernel-image", needs, verdict, message, evidence)
+            message, *hints = _perhaps_runs(main, coverage, gpu, needs, machine)
+            yield _finding("kernel-image", needs, verdict, message, evidence, *hints)
 
 
 def side_library(needs: Needs, machine: Machine) -> Iterator[Finding]:
@@ -105,18 +105,36 @@ def _span(capabilities: list[ComputeCapability]) -> str:
 
 def _nothing_runs(library: LibraryCode, gpu: Gpu, needs: Needs, machine: Machine) -> tuple[str, ...]:
     """Why none of it runs, and what to do: its PTX may only be too new for the driver."""
-    compiles = (
-        toolkit.version
-        for toolkit in load_toolkits()
-        if measure_coverage(library, gpu, driver_cuda=toolkit.version, built_with=_writer(needs)).way is Way.JIT
-    )
-    serves = served_cuda(machine)
-    if serves is None or (first := next(compiles, None)) is None:
+    serves, first = served_cuda(machine), _first_driver_cuda(library, gpu, needs)
+    if serves is None or first is None:
         return (f"carries no code for {gpu_label(gpu)}: {targets_in_words(library)}",)
     return (
         f"carries only PTX that fits {gpu_label(gpu)}, for drivers of CUDA {first} or later; here is one of {serves}",
         f"update the driver to one that serves CUDA {first}",
     )
+
+
+def _perhaps_runs(
+    library: LibraryCode, coverage: Coverage, gpu: Gpu, needs: Needs, machine: Machine
+) -> tuple[str, ...]:
+    """Why nobody can tell whether it runs, and what to do: a part of it may be PTX that is too new for the driver."""
+    serves, first = served_cuda(machine), _first_driver_cuda(library, gpu, needs)
+    if serves is None or first is None or first <= serves:
+        return (f"whether its code runs on {gpu_label(gpu)} cannot be told: {targets_in_words(library)}",)
+    run = f"{coverage.runs} of {coverage.general} units run on {gpu_label(gpu)}"
+    return (
+        f"{run}; the others are PTX for drivers of CUDA {first} or later, and here is one of {serves}",
+        f"update the driver to one that serves CUDA {first}",
+    )
+
+
+def _first_driver_cuda(library: LibraryCode, gpu: Gpu, needs: Needs) -> CudaVersion | None:
+    """The oldest CUDA that a driver has to serve for the library to run on a GPU; None where no driver helps."""
+    for toolkit in load_toolkits():
+        measured = measure_coverage(library, gpu, driver_cuda=toolkit.version, built_with=_writer(needs))
+        if measured.way in {Way.SASS, Way.JIT}:
+            return toolkit.version
+    return None
 
 
 def _measure(library: LibraryCode, gpu: Gpu, needs: Needs, machine: Machine) -> Coverage:
