@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["show_done", "show_plan"]
 
 _MOST_REASONS = 4
+# Packages that use a GPU themselves, not through another one.
+_OWN = {GpuSupport.COMPILE_TIME, GpuSupport.RUN_TIME}
 
 
 def show_plan(plan: Plan, *, verbose: bool, last: str) -> None:
@@ -55,10 +57,10 @@ def show_done(plan: Plan, *, explained: bool, verbose: bool) -> None:
 
 
 def _show_packages(out: Console, plan: Plan) -> None:
-    """The packages that were asked for or run on the GPU, with their builds, then what was asked for beside them."""
+    """The packages that were asked for or could run on a GPU, with their builds; then what else was asked for."""
     table = plain_table("package", "version", "build", "runs on", "verdict")
     asked = {choice.package for choice in plan.explanation.choices}
-    shown = [package for package in plan.packages if package.gpu or package.name in asked]
+    shown = [package for package in plan.packages if package.gpu_support in _OWN or package.name in asked]
     for package in shown:
         where = _runs_on(package)
         table.add_row(package.name, package.version, package.build, where, verdict_text(package.verdict))
@@ -74,8 +76,7 @@ def _runs_on(package: PlannedPackage) -> str:
     cuda = f"CUDA {package.cuda}" if package.cuda else ""
     if package.gpu:
         return ", ".join(filter(None, ["GPU", cuda]))
-    on_cpu = package.gpu_support in {GpuSupport.COMPILE_TIME, GpuSupport.RUN_TIME}
-    return "CPU" if on_cpu else cuda
+    return "CPU" if package.gpu_support in _OWN else cuda
 
 
 def _show_choices(out: Console, plan: Plan, *, verbose: bool) -> None:
