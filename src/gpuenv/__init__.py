@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gpuenv.environments.verbs import Change, create_environment, install, uninstall, update
     from gpuenv.machines import probe_here, record_here
     from gpuenv.machines.interpreters import find_interpreters
+    from gpuenv.machines.virtual_packages import virtual_packages
     from gpuenv.machines.written import parse_machine
     from gpuenv.model import Machine, Plan, Request
     from gpuenv.plans.make import make_plan
@@ -45,6 +46,7 @@ _HOMES = {
     "gpuenv.environments.verbs": ("Change", "create_environment", "install", "uninstall", "update"),
     "gpuenv.machines": ("probe_here", "record_here"),
     "gpuenv.machines.interpreters": ("find_interpreters",),
+    "gpuenv.machines.virtual_packages": ("virtual_packages",),
     "gpuenv.machines.written": ("parse_machine",),
     "gpuenv.model": ("Machine", "Plan", "Request"),
     "gpuenv.plans.make": ("make_plan",),
@@ -83,6 +85,7 @@ __all__ = [
     "spec_name",
     "uninstall",
     "update",
+    "virtual_packages",
 ]
 
 

@@ -49,6 +49,9 @@ def _show(out: Console, report: MachineReport, *, verbose: bool) -> None:
     facts = plain_table("", "", "") if verbose else plain_table("", "")
     for name, value, field in _facts(machine):
         facts.add_row(name, value, *((machine.sources.get(field, ""),) if verbose else ()))
+    if verbose:
+        packages = ("=".join(package) for package in gpuenv.virtual_packages(machine))
+        facts.add_row("to conda", " ".join(packages), "CEP 30, CEP 46")
     out.print(facts)
     for note in machine.notes:
         out.print(hanging("note: ", note))
