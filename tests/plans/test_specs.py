@@ -228,3 +228,11 @@ def test_any_text_is_a_request_or_a_refusal(typed: str) -> None:
         Requirement(text)
     for spec in wanted.gpu:
         assert find_project(spec.name) is spec.project
+
+
+def test_markers_are_decided_for_the_machine_that_is_planned_for() -> None:
+    """A marker for Windows holds for a plan for Windows, wherever the plan is made."""
+    typed = "torch>=2; sys_platform == 'win32'"
+    assert read_specs((typed,), "windows-x86_64").gpu[0].name == "pytorch"
+    with pytest.raises(RequestError, match="not a package spec"):
+        read_specs((typed,), "linux-x86_64")

@@ -38,7 +38,7 @@ def make_plan(
     index does not answer.
     """
     report = report or Silence()
-    wanted = read_specs(request.specs)
+    wanted = read_specs(request.specs, machine.platform)
     report.step("choosing builds for the machine")
     pythons = choose_pythons(request.python, wanted.python, interpreters)
     bounds = (*wanted.bounds, *kept_bounds(keep, wanted, renew))

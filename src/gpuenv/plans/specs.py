@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from gpuenv.channels.catalog import Project, find_project, nearest_names
-from gpuenv.channels.catalog.requires import conda_version
+from gpuenv.channels.catalog.requires import conda_version, marker_environment
 from gpuenv.errors import NoPlanError, RequestError
 
 __all__ = ["GpuSpec", "Wanted", "read_specs", "spec_name"]
@@ -52,9 +53,9 @@ class Wanted:
     python: str | None
 
 
-def read_specs(specs: tuple[str, ...]) -> Wanted:
+def read_specs(specs: tuple[str, ...], platform: str | None = None) -> Wanted:
     """`specs` taken apart; RequestError for one that is neither conda's nor Python's, NoPlanError for a name that is
-    known but cannot be had.
+    known but cannot be had. Markers are decided for `platform` (`linux-x86_64`), or else for this computer.
     """
     gpu: list[GpuSpec] = []
     plain: list[str] = []
@@ -74,7 +75,7 @@ def read_specs(specs: tuple[str, ...]) -> Wanted:
                 bounds.append(f"{project.name} {conda_version(specifier)}")
             continue
         _refuse_unavailable(project, name)
-        gpu.append(_gpu_spec(typed, name, rest, project))
+        gpu.append(_gpu_spec(typed, name, rest, project, platform))
     if not (gpu or plain):
         raise RequestError("nothing was asked for", hints=("name a package: `gpuenv plan pytorch`",))
     return Wanted(gpu=tuple(gpu), plain=tuple(plain), bounds=tuple(bounds), python=python)
@@ -121,7 +122,7 @@ def _refuse_unavailable(project: Project, name: str) -> None:
             raise NoPlanError(f"`{name}` cannot be had as a wheel", reasons=(gone.reason,), hints=gone.hints)
 
 
-def _gpu_spec(typed: str, name: str, rest: str, project: Project) -> GpuSpec:
+def _gpu_spec(typed: str, name: str, rest: str, project: Project, platform: str | None) -> GpuSpec:
     own_names = {project.name, *project.aliases, *(extra.name for extra in project.metapackages)}
     metapackages = {extra.name for extra in project.metapackages}
     record = name if name in metapackages else project.name
@@ -134,7 +135,7 @@ def _gpu_spec(typed: str, name: str, rest: str, project: Project) -> GpuSpec:
     return GpuSpec(
         typed=typed,
         name=record,
-        conda=_conda_text(typed, record, _with_build(rest, project)),
+        conda=_conda_text(typed, record, _with_build(rest, project), platform),
         project=project,
         wheel=None if name in own_names else name,
         extra=extra,
@@ -174,15 +175,17 @@ def _divide_extras(typed: str, project: Project, extras: tuple[str, ...]) -> tup
     return next(iter(chosen), None), tuple(passed_on)
 
 
-def _conda_text(typed: str, record: str, rest: str) -> str:
+def _conda_text(typed: str, record: str, rest: str, platform: str | None) -> str:
     text = f"{record}{rest if rest[:1] in {'', ' ', '[', '='} else ' ' + rest}".strip()
     if ";" in rest:
         try:
             requirement = Requirement(f"x{rest}")
         except InvalidRequirement as error:
             raise _not_a_spec(typed, str(error)) from error
-        if requirement.marker and not requirement.marker.evaluate():
-            raise _not_a_spec(typed, "its marker does not hold here; leave the package out")
+        running = f"{sys.version_info.major}.{sys.version_info.minor}"
+        environment = marker_environment(platform, running) if platform else None
+        if requirement.marker and not requirement.marker.evaluate(environment):
+            raise _not_a_spec(typed, "its marker does not hold there; leave the package out")
         text = f"{record} {conda_version(requirement.specifier)}"
     from rattler import MatchSpec
     from rattler.exceptions import InvalidMatchSpecError

@@ -14,7 +14,17 @@ from gpuenv.channels.catalog.releases import Release, releases_of
 from gpuenv.errors import FormatError
 from gpuenv.versions import CudaVersion
 
-__all__ = ["EXTRA", "CudaLine", "Required", "conda_version", "cuda_line", "is_runtime", "line_from_text", "required"]
+__all__ = [
+    "EXTRA",
+    "CudaLine",
+    "Required",
+    "conda_version",
+    "cuda_line",
+    "is_runtime",
+    "line_from_text",
+    "marker_environment",
+    "required",
+]
 
 _SYSTEMS = {
     "linux": ("Linux", "linux", "posix"),
@@ -96,13 +106,14 @@ def _holds(marker: str, platform: str, python: str, extras: frozenset[str]) -> b
     if last and "extra" not in (before := last["before"] or ""):
         return last["extra"] in extras and (not before or _holds(before, platform, python, frozenset()))
     parsed = Marker(marker)
-    environment = _environment(platform, python)
+    environment = marker_environment(platform, python)
     named = extras.intersection(EXTRA.findall(marker))
     return any(parsed.evaluate({**environment, "extra": extra}) for extra in named or ("",))
 
 
 @cache
-def _environment(platform: str, python: str) -> dict[str, str]:
+def marker_environment(platform: str, python: str) -> dict[str, str]:
+    """What markers are decided by (PEP 508), for CPython of the version `python` (3.11) on a platform."""
     system, _, arch = platform.partition("-")
     platform_system, sys_platform, os_name = _SYSTEMS[system]
     return {
