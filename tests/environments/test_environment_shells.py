@@ -109,7 +109,8 @@ def _talk(child: Child, prefix: Path, shell: str, lines: str, environ: Mapping[s
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), **(environ or {})},
+        # On a terminal without a name, bash scrolls long lines sideways in what it prints.
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), **(environ or {}), "TERM": "xterm"},
         cwd=child.folder,
         timeout=60,
         check=False,
