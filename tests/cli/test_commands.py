@@ -172,11 +172,12 @@ def test_a_broken_machine_file_is_said_to_be_broken(gpuenv: Run, tmp_path: Path,
 
 
 def test_an_index_that_does_not_answer_is_no_answer(gpuenv: Run) -> None:
-    """With an unreachable index a plan ends with 3, and says that the index did not answer and which variable helps."""
+    """With an unreachable index a plan ends with 3, says which variable helps, and what the catalog alone gives."""
     done = gpuenv("plan", "pytorch", "--machine", V100, **NO_INDEX)
     assert done.returncode == 3
     assert "did not answer" in done.stderr
     assert "UV_DEFAULT_INDEX" in done.stderr
+    assert "from the catalog alone it would be pytorch 2.10.0 cuda128_py311_0" in done.stderr
 
 
 def test_colour_is_only_for_terminals(gpuenv: Run) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gpuenv.errors import NoPlanError
+from gpuenv.errors import NoPlanError, UnavailableError
 from gpuenv.machines.interpreters import Interpreter
 from gpuenv.model import Machine, OperatingSystem, Plan, PlannedPackage, Reporter, Request, Silence
 from gpuenv.plans.candidates import Candidate
@@ -44,7 +44,10 @@ def make_plan(
     bounds = (*wanted.bounds, *kept_bounds(keep, wanted, renew))
     interpreter, layer = _first_that_fits(wanted, machine, pythons, bounds)
     here = for_planning(machine, interpreter.version)
-    layer, pylock = resolve(layer, wanted, here, interpreter, report, keep=keep, renew=renew)
+    try:
+        layer, pylock = resolve(layer, wanted, here, interpreter, report, keep=keep, renew=renew)
+    except UnavailableError as error:
+        raise _with_what_was_chosen(error, layer) from error
     return Plan(
         request=request,
         machine=here,
@@ -57,6 +60,14 @@ def make_plan(
         build_constraints=_build_constraints(layer),
         pylock=pylock,
     )
+
+
+def _with_what_was_chosen(error: UnavailableError, layer: Layer) -> UnavailableError:
+    """The error with the builds that the catalog alone led to, which is most of the answer."""
+    builds = [pick.build for pick in layer.shown.values() if pick.build.wheel]
+    chosen = ", ".join(f"{build.project} {build.version} {build.build}" for build in builds)
+    reasons = (*error.reasons, f"from the catalog alone it would be {chosen}") if chosen else error.reasons
+    return UnavailableError(error.message, reasons=reasons, hints=error.hints, details=error.details)
 
 
 def _source_packages(layer: Layer) -> tuple[str, ...]:
