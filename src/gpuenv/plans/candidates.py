@@ -16,7 +16,7 @@ from gpuenv.model import Evidence, Finding, Jit, Machine, Verdict
 from gpuenv.plans.specs import GpuSpec
 from gpuenv.rules import check
 
-__all__ = ["Candidate", "Tier", "find_candidates", "objections"]
+__all__ = ["TIERS_TAKEN", "Candidate", "Tier", "find_candidates", "objections"]
 
 
 class Tier(IntEnum):
@@ -32,7 +32,10 @@ class Tier(IntEnum):
     REFUSED = 4
 
 
-_TIERS = {
+TIERS_TAKEN = tuple(tier for tier in Tier if tier is not Tier.REFUSED)
+"""The tiers from which builds may be taken, in the order in which they are let in."""
+
+_TIER_OF = {
     Verdict.WORKS: Tier.WHOLE,
     Verdict.DEGRADED: Tier.DEGRADED,
     Verdict.UNKNOWN: Tier.UNKNOWN,
@@ -60,7 +63,7 @@ class Candidate:
     def tier(self) -> Tier:
         """Where the build stands in the order of preference."""
         against = [finding for finding in self.findings if _held_against(finding)]
-        tier = _TIERS[Verdict.worst(finding.verdict for finding in against)]
+        tier = _TIER_OF[Verdict.worst(finding.verdict for finding in against)]
         by_hand = any(finding.rule == "system-cuda" for finding in against)
         return Tier.BY_HAND if by_hand and tier is not Tier.REFUSED else tier
 

@@ -11,7 +11,7 @@ import msgspec
 
 from gpuenv.facts.toolkits import newest_toolkit
 from gpuenv.model import Driver, DriverState, Gpu, Machine
-from gpuenv.plans.candidates import Candidate, Tier, find_candidates
+from gpuenv.plans.candidates import TIERS_TAKEN, Candidate, Tier, find_candidates
 from gpuenv.plans.refusals import explain_refusal
 from gpuenv.plans.solver import Unsolvable, matches, solve_layer
 from gpuenv.plans.specs import GpuSpec
@@ -37,14 +37,21 @@ class Layer:
     notes: tuple[str, ...] = ()
 
     @property
+    def source_packages(self) -> tuple[str, ...]:
+        """The wheels' names of the projects that are published as source only."""
+        return tuple(pick.build.wheel for pick in self.picks.values() if pick.build.from_source)
+
+    @property
+    def build_constraints(self) -> tuple[str, ...]:
+        """What those projects' builds need beyond their own metadata."""
+        return tuple(dict.fromkeys(one for pick in self.picks.values() for one in pick.build.build_requires))
+
+    @property
     def shown(self) -> dict[str, Candidate]:
         """The picks that are packages in their own right: libraries come along by the requirements of the others,
         unless they were asked for.
         """
         return {name: pick for name, pick in self.picks.items() if not pick.build.library or name in self.named}
-
-
-_TIERS = (Tier.WHOLE, Tier.DEGRADED, Tier.UNKNOWN, Tier.BY_HAND)
 
 
 def choose_layer(specs: tuple[GpuSpec, ...], machine: Machine, bounds: tuple[str, ...] = ()) -> Layer:
@@ -60,7 +67,7 @@ def choose_layer(specs: tuple[GpuSpec, ...], machine: Machine, bounds: tuple[str
     prefer_gpu = bool(machine.nvidia_gpus) or machine.gpus is None
     best: Layer | None = None
     failure = Unsolvable("no candidates")
-    for worst in _TIERS if all(spec.name in candidates for spec in specs) else ():
+    for worst in TIERS_TAKEN if all(spec.name in candidates for spec in specs) else ():
         if best is not None and worst is Tier.BY_HAND:
             break
         try:

@@ -56,8 +56,8 @@ def make_plan(
         packages=_planned(layer),
         wheels=locked_wheels(pylock),
         explanation=explain(layer, wanted.gpu, here, preferred_python=pythons[0].version),
-        source_packages=_source_packages(layer),
-        build_constraints=_build_constraints(layer),
+        source_packages=layer.source_packages,
+        build_constraints=layer.build_constraints,
         pylock=pylock,
     )
 
@@ -68,14 +68,6 @@ def _with_what_was_chosen(error: UnavailableError, layer: Layer) -> UnavailableE
     chosen = ", ".join(f"{build.project} {build.version} {build.build}" for build in builds)
     reasons = (*error.reasons, f"from the catalog alone it would be {chosen}") if chosen else error.reasons
     return UnavailableError(error.message, reasons=reasons, hints=error.hints, details=error.details)
-
-
-def _source_packages(layer: Layer) -> tuple[str, ...]:
-    return tuple(pick.build.wheel for pick in layer.picks.values() if pick.build.from_source)
-
-
-def _build_constraints(layer: Layer) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(one for pick in layer.picks.values() for one in pick.build.build_requires))
 
 
 def for_planning(machine: Machine, python: str) -> Machine:

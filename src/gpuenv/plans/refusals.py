@@ -13,7 +13,7 @@ from packaging.version import Version
 
 from gpuenv.errors import NoPlanError
 from gpuenv.model import Finding, Machine
-from gpuenv.plans.candidates import Candidate, Tier, objections
+from gpuenv.plans.candidates import TIERS_TAKEN, Candidate, Tier, objections
 from gpuenv.plans.solver import Unsolvable, matches, solve_layer
 from gpuenv.plans.specs import GpuSpec
 from gpuenv.plans.wording import in_words, listed, preference
@@ -178,7 +178,7 @@ def _fits(specs: tuple[GpuSpec, ...], candidates: Mapping[str, list[Candidate]])
 
 def _solves(specs: list[str], candidates: Mapping[str, list[Candidate]]) -> bool:
     try:
-        solve_layer(candidates, specs, worst=Tier.BY_HAND, prefer_gpu=False)
+        solve_layer(candidates, specs, worst=TIERS_TAKEN[-1], prefer_gpu=False)
     except Unsolvable:
         return False
     return True
@@ -199,7 +199,7 @@ def _together(culprits: tuple[GpuSpec, ...], candidates: Mapping[str, list[Candi
 
 
 def _by_itself(spec: GpuSpec, candidates: Mapping[str, list[Candidate]]) -> dict[str, Candidate]:
-    for worst in (Tier.WHOLE, Tier.DEGRADED, Tier.UNKNOWN, Tier.BY_HAND):
+    for worst in TIERS_TAKEN:
         with suppress(Unsolvable):
             return solve_layer(candidates, [spec.conda], worst=worst, prefer_gpu=True)
     return {}

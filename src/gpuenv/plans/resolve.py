@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from gpuenv.channels.catalog import Build, nearest_names
-from gpuenv.channels.catalog.requires import is_runtime
+from gpuenv.channels.catalog.requires import NVIDIA_PREFIXES, is_runtime
 from gpuenv.errors import GpuenvError, NoPlanError, RequestError, UnavailableError
 from gpuenv.model import Machine, Plan, Reporter
 from gpuenv.plans.candidates import Tier
@@ -23,7 +23,6 @@ from gpuenv.plans.wording import listed
 
 __all__ = ["resolve"]
 
-_NVIDIA = ("nvidia-", "cuda-")
 _LONGEST_QUOTE = 600
 _MOST_SWAPS = 4
 
@@ -59,10 +58,8 @@ def resolve(
             machine=machine,
             python=interpreter.version,
             interpreter=interpreter.path,
-            source_packages=tuple(pick.build.wheel for pick in layer.picks.values() if pick.build.from_source),
-            build_constraints=tuple(
-                dict.fromkeys(one for pick in layer.picks.values() for one in pick.build.build_requires)
-            ),
+            source_packages=layer.source_packages,
+            build_constraints=layer.build_constraints,
             preferred=keep.pylock if keep else "",
             renew=renew,
             report=report,
@@ -120,7 +117,11 @@ def _library_pins(layer: Layer) -> list[str]:
     """NVIDIA's libraries in the versions of the layer; of a whole set of them any patch release of its CUDA line, since
     what asks for parts of the set may go with another one.
     """
-    picks = [pick.build for pick in layer.picks.values() if pick.build.library and pick.build.wheel.startswith(_NVIDIA)]
+    picks = [
+        pick.build
+        for pick in layer.picks.values()
+        if pick.build.library and pick.build.wheel.startswith(NVIDIA_PREFIXES)
+    ]
     lines = {build.wheel: ".".join(build.version.split(".")[:2]) for build in picks if is_runtime(build.wheel)}
     return [
         f"{one.wheel}=={lines[one.wheel]}.*" if one.wheel in lines else f"{one.wheel}=={one.version}" for one in picks
@@ -133,7 +134,7 @@ def _forbidden_libraries(layer: Layer) -> list[str]:
         f"{one.build.wheel}!={one.build.version}"
         for name in layer.picks
         for one in layer.candidates[name]
-        if one.build.library and one.tier is Tier.REFUSED and one.build.wheel.startswith(_NVIDIA)
+        if one.build.library and one.tier is Tier.REFUSED and one.build.wheel.startswith(NVIDIA_PREFIXES)
     ]
 
 

@@ -14,6 +14,7 @@ from gpuenv.channels.catalog.projects import BuildRule, Project, find_project
 from gpuenv.channels.catalog.releases import PlatformWheels, Release, library_code, releases_of
 from gpuenv.channels.catalog.requires import (
     EXTRA,
+    NVIDIA_PREFIXES,
     CudaLine,
     Required,
     conda_version,
@@ -29,7 +30,6 @@ from gpuenv.versions import ComputeCapability, LibcVersion
 __all__ = ["Build", "builds_of"]
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
-_NVIDIA = ("nvidia-", "cuda-")
 _LAST_PYTHON = (3, 15)
 
 
@@ -153,7 +153,7 @@ def _dependencies(project: Project, rule: BuildRule, requirements: list[Required
         if target.library and not releases_of(requirement.name):
             continue
         # A CPU build may carry CUDA libraries along, but which ones is no concern of a machine that cannot use them.
-        if rule.gpu or project.library or not requirement.name.startswith(_NVIDIA):
+        if rule.gpu or project.library or not requirement.name.startswith(NVIDIA_PREFIXES):
             yield _dependency(requirement)
 
 

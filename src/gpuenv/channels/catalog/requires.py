@@ -16,6 +16,7 @@ from gpuenv.versions import CudaVersion
 
 __all__ = [
     "EXTRA",
+    "NVIDIA_PREFIXES",
     "CudaLine",
     "Required",
     "conda_version",
@@ -25,6 +26,9 @@ __all__ = [
     "marker_environment",
     "required",
 ]
+
+NVIDIA_PREFIXES = ("nvidia-", "cuda-")
+"""How the names of NVIDIA's own wheels begin."""
 
 _SYSTEMS = {
     "linux": ("Linux", "linux", "posix"),
