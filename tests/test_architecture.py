@@ -19,7 +19,7 @@ LEVELS = [
     {"facts", "binaries", "_net", "_process"},
     {"machines", "artifacts", "rules"},
     {"channels"},
-    {"plans"},
+    {"plans", "targets"},
     {"environments"},
     {"doctor", "fleet"},
     {"cli", "web"},

@@ -96,6 +96,7 @@ class Binary:
     open them by hand. `tools` are compilers named there (`ptxas`, `libdevice`, `llvm-nvptx`).
     `static_runtime` is sure where it has a version (the code of `cudaRuntimeGetVersion` was found); without one it
     rests on two texts of the runtime. CUDA 13 on Windows has neither, so that there it goes unseen.
+    `compiler` is the CUDA version that a compiler of NVIDIA's in the file says of itself, where all say the same.
     `other_vendors` names ROCm, SYCL and Metal code or libraries.
     `unread_members` counts the members of an archive that are of no kind known here, such as Windows object files.
     """
@@ -110,6 +111,7 @@ class Binary:
     opened: tuple[CudaLibrary, ...] = ()
     tools: tuple[str, ...] = ()
     static_runtime: StaticRuntime | None = None
+    compiler: CudaVersion | None = None
     other_vendors: tuple[str, ...] = ()
     unread_members: int = 0
 

@@ -1,0 +1,25 @@
+"""The nouns of gpuenv: frozen values, to and from one JSON. `docs/glossary.md` says what each word means.
+
+Nothing here reads a file, asks a driver or decides anything. Sizes are bytes. A value that nobody could find out
+is None (or the state `unknown`), which is never the same as knowing that it is absent.
+"""
+
+from gpuenv.model import artifact, documents, environment, machine, needs, nouns, plan, telling
+from gpuenv.model.artifact import *
+from gpuenv.model.documents import *
+from gpuenv.model.environment import *
+from gpuenv.model.machine import *
+from gpuenv.model.needs import *
+from gpuenv.model.nouns import *
+from gpuenv.model.plan import *
+from gpuenv.model.telling import *
+
+__all__ = []
+__all__ += artifact.__all__
+__all__ += documents.__all__
+__all__ += environment.__all__
+__all__ += machine.__all__
+__all__ += needs.__all__
+__all__ += nouns.__all__
+__all__ += plan.__all__
+__all__ += telling.__all__

@@ -1,0 +1,78 @@
+"""What an artifact asks of a machine, and the GPU code that it carries."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from gpuenv.model.nouns import Evidence, Noun
+from gpuenv.versions import CodeImage, ComputeCapability, CudaVersion, DriverVersion, LibcVersion
+
+__all__ = ["GpuSupport", "Jit", "LibraryCode", "Needs", "UnitGroup"]
+
+
+class GpuSupport(StrEnum):
+    """How a package uses a GPU."""
+
+    NONE = "none"
+    COMPILE_TIME = "compile-time"
+    RUN_TIME = "run-time"
+    THROUGH = "through"
+
+
+class Jit(StrEnum):
+    """What a run-time compiler in the package hands to the driver, which decides how new the driver must be."""
+
+    SASS = "sass"
+    PTX = "ptx"
+
+
+class UnitGroup(Noun, frozen=True, kw_only=True):
+    """`units` translation units (fatbin containers) of one library that carry the same set of images."""
+
+    images: tuple[CodeImage, ...]
+    units: int
+
+
+class LibraryCode(Noun, frozen=True, kw_only=True):
+    """The GPU code of one library, unit by unit. `size_bytes` counts the machine code, not the file.
+
+    `selects_at_run_time` marks libraries that choose among their units by GPU (NVIDIA's own): any unit that runs
+    counts for them. `loaded_for` is set on one of several that do the same for different CUDA versions: only the one
+    for the CUDA in use is loaded (`libbitsandbytes_cuda128.so`).
+    """
+
+    name: str
+    groups: tuple[UnitGroup, ...]
+    size_bytes: int = 0
+    selects_at_run_time: bool = False
+    loaded_for: CudaVersion | None = None
+
+
+class Needs(Noun, frozen=True, kw_only=True):
+    """What an artifact asks of a machine. A build that never touches a GPU has `uses_gpu` False.
+
+    `cuda` is the oldest CUDA runtime it can be used with and `cuda_newest` the newest (the same when it is pinned).
+    `libraries` None means that nobody read its machine code; an empty tuple that it has none of its own.
+    `system_cuda` is set when it expects CUDA libraries which no package of the plan brings. `lowest_capability` is
+    what its maker documents, where that says more than its code. `pythons` None means that any Python will do.
+    `withdrawn` says why nobody should install it. `other_vendors` names code for GPUs that are not NVIDIA's (ROCm,
+    SYCL, Metal), which no rule judges.
+    """
+
+    subject: str
+    gpu_support: GpuSupport = GpuSupport.NONE
+    uses_gpu: bool = False
+    cuda: CudaVersion | None = None
+    cuda_newest: CudaVersion | None = None
+    driver_floor: DriverVersion | None = None
+    libraries: tuple[LibraryCode, ...] | None = None
+    jit: Jit | None = None
+    platforms: tuple[str, ...] = ()
+    gpu_platforms: tuple[str, ...] = ()
+    glibc: LibcVersion | None = None
+    system_cuda: str | None = None
+    lowest_capability: ComputeCapability | None = None
+    pythons: tuple[str, ...] | None = None
+    withdrawn: str | None = None
+    other_vendors: tuple[str, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
