@@ -116,10 +116,16 @@ def needs(**fields: Any) -> Needs:
     return Needs(**known | parsed)
 
 
-def library(*groups: str, name: str = "libmade.so", size: int = GIB, selects: bool = False) -> LibraryCode:
+def library(
+    *groups: str, name: str = "libmade.so", size: int = GIB, selects: bool = False, loaded_for: str | None = None
+) -> LibraryCode:
     """A library from groups such as `40: sm_70 sm_80 compute_80/ptx7.8`: units, then their images."""
     return LibraryCode(
-        name=name, groups=tuple(_group(text) for text in groups), size_bytes=size, selects_at_run_time=selects
+        name=name,
+        groups=tuple(_group(text) for text in groups),
+        size_bytes=size,
+        selects_at_run_time=selects,
+        loaded_for=CudaVersion(loaded_for) if loaded_for else None,
     )
 
 

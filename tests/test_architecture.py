@@ -34,6 +34,7 @@ ONLY_IN = {
     "subprocess": {"_process"},
     "ctypes": {"machines", "environments"},
     "pynvml": {"machines"},
+    "requests": {"_net"},
     "rattler": {"channels", "plans", "environments"},
     "rich": {"cli"},
     "click": {"cli"},

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from gpuenv.plans.make import make_plan
     from gpuenv.plans.specs import spec_name
     from gpuenv.rules import RULES, check, report_machine
+    from gpuenv.targets.check import check_targets
+    from gpuenv.targets.inspect import inspect_targets
 
 _HOMES = {
     "gpuenv.channels.catalog": ("find_project", "nearest_names", "project_names"),
@@ -52,6 +54,8 @@ _HOMES = {
     "gpuenv.plans.make": ("make_plan",),
     "gpuenv.plans.specs": ("spec_name",),
     "gpuenv.rules": ("RULES", "check", "report_machine"),
+    "gpuenv.targets.check": ("check_targets",),
+    "gpuenv.targets.inspect": ("inspect_targets",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -63,11 +67,13 @@ __all__ = [
     "Plan",
     "Request",
     "check",
+    "check_targets",
     "create_environment",
     "export",
     "find_environments",
     "find_interpreters",
     "find_project",
+    "inspect_targets",
     "install",
     "list_packages",
     "load",

@@ -6,12 +6,14 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from gpuenv.errors import UnavailableError
 
-__all__ = ["Completed", "replace_process", "run", "stream"]
+__all__ = ["Completed", "Dialogue", "replace_process", "run", "stream"]
 
 _SECONDS_TO_DIE = 2.0
 
@@ -72,6 +74,40 @@ def stream(
     return Completed(status=status, stdout="", stderr="".join(lines))
 
 
+class Dialogue:
+    """A program that answers each line with one line. Leaving the context ends it, whatever it is doing.
+
+    UnavailableError when it cannot be started. Its standard input ends with this process, however that ends.
+    """
+
+    def __init__(self, command: Sequence[str | Path], *, environ: Mapping[str, str] | None = None) -> None:
+        self._process = _start(command, environ=environ, cwd=None, stdin=True, silent=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def ask(self, line: str) -> str | None:
+        """Its answer to `line`, without the end of the line; None when the program has ended or ends meanwhile."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline()
+        except (OSError, ValueError):
+            # The pipe is broken, or another thread has ended the dialogue and closed it.
+            return None
+        return answer.removesuffix("\n") if answer.endswith("\n") else None
+
+    def end(self) -> None:
+        """Ends the program at once. Another thread that waits in `ask` gets None."""
+        if self._process.returncode is None:
+            _end(self._process)
+
+
 def replace_process(command: Sequence[str | Path], environ: Mapping[str, str]) -> int:
     """Become `command`; on Windows, where a process cannot be replaced, run it and return its status."""
     words = [os.fspath(word) for word in command]
@@ -90,6 +126,7 @@ def _start(
     cwd: Path | None,
     stdin: bool,
     merge: bool = False,
+    silent: bool = False,
 ) -> subprocess.Popen[str]:
     words = [os.fspath(word) for word in command]
     try:
@@ -97,7 +134,7 @@ def _start(
             words,
             stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT if merge else subprocess.PIPE,
+            stderr=subprocess.STDOUT if merge else subprocess.DEVNULL if silent else subprocess.PIPE,
             env=None if environ is None else dict(environ),
             cwd=cwd,
             encoding="utf-8",
@@ -123,7 +160,9 @@ def _end(process: subprocess.Popen[str]) -> None:
         process.returncode = -signal.SIGKILL if os.name == "posix" else 1
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe:
-            pipe.close()
+            # What was written and never taken cannot be flushed any more.
+            with suppress(OSError):
+                pipe.close()
 
 
 def _not_started(program: str, error: OSError) -> UnavailableError:

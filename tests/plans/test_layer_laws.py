@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gpuenv.channels.assumptions import with_assumptions
 from gpuenv.errors import NoPlanError
 from gpuenv.machines.written import parse_machine
 from gpuenv.model import Machine, Verdict
 from gpuenv.plans.candidates import Tier
 from gpuenv.plans.explain import explain
 from gpuenv.plans.layer import Layer, choose_layer, on_a_gpu_machine
-from gpuenv.plans.make import for_planning
 from gpuenv.plans.solver import matches
 from gpuenv.plans.specs import read_specs
 
@@ -40,7 +40,7 @@ MACHINES = (
 
 def machine(text: str, python: str = "3.11") -> Machine:
     """A machine to plan for."""
-    return for_planning(parse_machine(text), python)
+    return with_assumptions(parse_machine(text), python)
 
 
 def layer(text: str, *specs: str, python: str = "3.11") -> Layer:
@@ -145,9 +145,9 @@ def test_a_layer_can_be_chosen_inside_a_running_loop() -> None:
 SHORT_PROGRAM = """
 from gpuenv.machines.written import parse_machine
 from gpuenv.plans.layer import choose_layer
-from gpuenv.plans.make import for_planning
+from gpuenv.channels.assumptions import with_assumptions
 from gpuenv.plans.specs import read_specs
-choose_layer(read_specs(("mxnet",)).gpu, for_planning(parse_machine("gpu=none"), "3.11"))
+choose_layer(read_specs(("mxnet",)).gpu, with_assumptions(parse_machine("gpu=none"), "3.11"))
 """
 
 

@@ -12,12 +12,12 @@ import msgspec
 import pytest
 from packaging.specifiers import SpecifierSet
 
+from gpuenv.channels.assumptions import with_assumptions
 from gpuenv.errors import GpuenvError
 from gpuenv.machines.written import parse_machine
 from gpuenv.model import Explanation
 from gpuenv.plans.explain import explain
 from gpuenv.plans.layer import Layer, choose_layer
-from gpuenv.plans.make import for_planning
 from gpuenv.plans.specs import read_specs
 
 FILES = Path(__file__).parent.parent / "data" / "scenarios"
@@ -113,7 +113,7 @@ def _check(expected: Expected, layer: Layer) -> None:
 @pytest.mark.parametrize("scenario", [one for one in _scenarios() if not one.values[0].refused])
 def test_what_a_machine_gets(scenario: Scenario) -> None:
     """Each scenario's `fact` says what it shows."""
-    machine = for_planning(parse_machine(scenario.machine), scenario.python)
+    machine = with_assumptions(parse_machine(scenario.machine), scenario.python)
     wanted = read_specs(scenario.request)
     layer = choose_layer(wanted.gpu, machine, wanted.bounds)
     for expected in scenario.picks:
@@ -126,7 +126,7 @@ def test_what_a_machine_gets(scenario: Scenario) -> None:
 @pytest.mark.parametrize("scenario", [one for one in _scenarios() if one.values[0].refused])
 def test_what_a_machine_is_refused(scenario: Scenario) -> None:
     """Each scenario's `fact` says why there is no plan."""
-    machine = for_planning(parse_machine(scenario.machine), scenario.python)
+    machine = with_assumptions(parse_machine(scenario.machine), scenario.python)
     with pytest.raises(GpuenvError) as refusal:
         choose_layer(read_specs(scenario.request).gpu, machine, read_specs(scenario.request).bounds)
     said = "\n".join((refusal.value.message, *refusal.value.reasons, *refusal.value.hints))

@@ -55,7 +55,8 @@ CUDA = st.sampled_from([toolkit.version for toolkit in load_toolkits()])
 ANY_CUDA = CUDA | st.builds(CudaVersion, st.from_regex(r"\A[0-9]{1,2}\.[0-9]{1,2}\Z"))
 ISA = st.sampled_from([toolkit.ptx_isa for toolkit in load_toolkits()])
 ANY_ISA = ISA | st.builds(PtxIsa, st.from_regex(r"\A[0-9]{1,2}\.[0-9]{1,2}\Z"))
-DRIVERS = st.sampled_from([toolkit.linux_min_driver for toolkit in load_toolkits() if toolkit.linux_min_driver])
+KNOWN_DRIVERS = [toolkit.linux_min_driver for toolkit in load_toolkits() if toolkit.linux_min_driver]
+DRIVERS = st.sampled_from(KNOWN_DRIVERS)
 ANY_OR_NO_ISA = ANY_ISA | st.none()
 ANY_DRIVER = DRIVERS | st.builds(DriverVersion, st.from_regex(r"\A[0-9]{2,4}(\.[0-9]{1,4}){0,3}\Z"))
 GLIBC = st.sampled_from([LibcVersion(text) for text in ("2.5", "2.17", "2.28", "2.39")])
@@ -79,10 +80,11 @@ def libraries(of: st.SearchStrategy[CodeImage]) -> st.SearchStrategy[LibraryCode
     groups = st.builds(UnitGroup, images=st.lists(of, min_size=1, max_size=5).map(tuple), units=st.integers(1, 60))
     return st.builds(
         LibraryCode,
-        name=st.sampled_from(["liba.so", "libb.so", "libcublasLt.so.12"]),
+        name=st.sampled_from(["liba.so", "libb.so", "libcublasLt.so.12", "libc_cuda118.so", "libc_cuda128.so"]),
         groups=st.lists(groups, max_size=4).map(tuple),
         size_bytes=st.integers(0, 2**40),
         selects_at_run_time=st.booleans(),
+        loaded_for=st.none() | CUDA,
     )
 
 
@@ -277,14 +279,23 @@ def _serves(version: DriverVersion, gpus: tuple[Gpu, ...]) -> bool:
     )
 
 
+@st.composite
+def gpus_and_drivers(draw: st.DrawFn) -> tuple[tuple[Gpu, ...], DriverVersion, DriverVersion]:
+    """GPUs, and two drivers that serve all of them, the older first."""
+    gpus = draw(TABLE_GPUS)
+    serving = [one for one in KNOWN_DRIVERS if _serves(one, gpus)]
+    assume(serving)
+    old, new = sorted(draw(st.tuples(st.sampled_from(serving), st.sampled_from(serving))))
+    return gpus, old, new
+
+
 @settings(max_examples=150, deadline=None)
-@given(asked=READ_NEEDS, gpus=TABLE_GPUS, drivers=st.tuples(DRIVERS, DRIVERS), lifts=st.tuples(st.none() | CUDA, CUDA))
+@given(asked=READ_NEEDS, served=gpus_and_drivers(), lifts=st.tuples(st.none() | CUDA, CUDA))
 def test_a_newer_driver_never_makes_a_verdict_worse(
-    asked: Needs, gpus: tuple[Gpu, ...], drivers: tuple[DriverVersion, DriverVersion], lifts: tuple[Any, CudaVersion]
+    asked: Needs, served: tuple[tuple[Gpu, ...], DriverVersion, DriverVersion], lifts: tuple[Any, CudaVersion]
 ) -> None:
     """Within the branches that serve the GPUs, a driver of a higher version that serves no less CUDA is no worse."""
-    old, new = sorted(drivers)
-    assume(_serves(old, gpus) and _serves(new, gpus))
+    gpus, old, new = served
     of_old, of_new = (driver_cuda(one, OperatingSystem.LINUX) for one in (old, new))
     assert of_old
     assert of_new

@@ -191,6 +191,41 @@ def test_code_that_waits_for_a_newer_driver_says_for_which() -> None:
     assert said[1].endswith("PTX for drivers of CUDA 12.5 or later, and here is one of 12.2")
 
 
+ALTERNATIVES = (
+    library("9: sm_50 sm_60 sm_70 sm_75 sm_80", name="libmade_cuda118.so", loaded_for="11.8"),
+    library("9: sm_70 sm_75 sm_80 sm_90 sm_100 sm_120", name="libmade_cuda128.so", loaded_for="12.8"),
+)
+
+
+@pytest.mark.parametrize(
+    ("board", "driver", "verdict", "says"),
+    [
+        ("RTX 5090", "570.133.07", WORKS, "in `libmade_cuda128.so`, which CUDA 12.8 loads"),
+        ("GTX 1080 Ti", "570.133.07", WORKS, "in `libmade_cuda118.so`, which CUDA 11.8 loads"),
+        ("A100", "470.256.02", WORKS, "in `libmade_cuda118.so`"),
+        ("K80", "470.256.02", FAILS, "carries no code for"),
+        ("RTX 5090", None, WORKS, "in `libmade_cuda128.so`"),
+    ],
+)
+def test_of_libraries_for_different_cuda_versions_the_one_that_fits_counts(
+    board: str, driver: str | None, verdict: Verdict, says: str
+) -> None:
+    """One of them is loaded, by the CUDA in use; those for a CUDA that the driver does not serve cannot be."""
+    asked = needs(libraries=ALTERNATIVES)
+    here = machine(gpu(board), driver=driver) if driver else machine(gpu(board))
+    found = [one for one in check(asked, here) if one.rule in {"kernel-image", "side-library"}]
+    assert [(one.rule, one.verdict) for one in found] == [("kernel-image", verdict)]
+    assert says in found[0].message
+
+
+def test_an_alternative_for_a_cuda_that_the_driver_does_not_serve_is_no_way_to_run() -> None:
+    """Code for the GPU in a library that CUDA 12 loads does not help a driver that serves CUDA 11."""
+    asked = needs(libraries=(ALTERNATIVES[1],))
+    found = [one for one in check(asked, machine(gpu("A100"), driver="470.256.02")) if one.rule == "kernel-image"]
+    assert found[0].verdict is FAILS
+    assert found[0].hints == ("update the driver to one that serves CUDA 12.8",)
+
+
 def test_the_main_library_has_most_code_and_is_not_one_of_nvidias() -> None:
     """Bytes decide, then units; a bundled cuBLAS is larger than the package's own code, and no measure of it."""
     small, large = library("9: sm_80", name="a.so", size=1), library("1: sm_80", name="b.so", size=2)

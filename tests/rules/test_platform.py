@@ -35,6 +35,8 @@ def with_glibc(version: str) -> dict[str, Any]:
     return {"system": {"glibc": LibcVersion(version)}}
 
 
+ASSUMED = machine(gpu(), **with_glibc("2.28"), sources={"system.glibc": "assumed"})
+
 CASES = [
     Case(rule="withdrawn", verdict=WORKS, needs=needs(), machine=LINUX, silent=True),
     Case(rule="withdrawn", verdict=FAILS, needs=needs(withdrawn="imports a module that it lacks"), machine=LINUX),
@@ -177,6 +179,8 @@ CASES = [
     Case(rule="c-library", verdict=WORKS, needs=needs(glibc="2.5"), machine=machine(gpu(), **with_glibc("2.17"))),
     Case(rule="c-library", verdict=UNKNOWN, needs=needs(glibc="2.28"), machine=LINUX, says="is not known"),
     Case(rule="c-library", verdict=WORKS, needs=needs(glibc="2.28"), machine=WINDOWS, silent=True),
+    Case(rule="c-library", verdict=WORKS, needs=needs(glibc="2.28"), machine=ASSUMED),
+    Case(rule="c-library", verdict=UNKNOWN, needs=needs(glibc="2.34"), machine=ASSUMED, hint="glibc=2.35"),
     Case(
         rule="c-library",
         verdict=FAILS,

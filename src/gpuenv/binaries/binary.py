@@ -292,6 +292,7 @@ def assemble(kind: BinaryKind, parts: Iterable[Part], *, name: str) -> Binary:
         opened=tuple(opened),
         tools=tuple(sorted(text for what, text in seen if what == "tool")),
         static_runtime=_static_runtime(seen, links),
+        compiler=_compiler(seen),
         other_vendors=tuple(sorted(vendors)),
         unread_members=sum(part.kind is None for part in parts),
     )
@@ -314,3 +315,8 @@ def _static_runtime(seen: frozenset[tuple[str, str]], links: Links | None) -> St
         return None
     versions = {CudaVersion.from_driver_integer(int(text)) for what, text in seen if what == "runtime version"}
     return StaticRuntime(version=versions.pop() if len(versions) == 1 else None)
+
+
+def _compiler(seen: frozenset[tuple[str, str]]) -> CudaVersion | None:
+    versions = {CudaVersion(text) for what, text in seen if what == "compiler"}
+    return versions.pop() if len(versions) == 1 else None

@@ -25,6 +25,8 @@ __all__ = ["Scanner"]
 
 # Zeros may stand before the first container of a section; no linker puts more there.
 _LEADING_ZEROS = 256
+# Compilers and linkers hold the signature as a number in their code, and instructions follow that read as a size.
+_LONGEST_CONTAINER = 1 << 40
 
 # Called for bytes outside of containers: the window, its offset in the file, and which part of it is new.
 Look = Callable[[bytes, int, int, int], None]
@@ -129,6 +131,9 @@ class Scanner:
             self._at = end
             return
         header_size, entries_size = read_container_header(header, self._at)
+        if entries_size > _LONGEST_CONTAINER:
+            self._at += 1
+            return
         self._open = _Open(self._at, self._at + header_size + entries_size)
         before = self._window[max(0, found - _LEADING_ZEROS) : found]
         self._zeros[self._open.offset] = len(before) - len(before.rstrip(b"\0"))

@@ -19,6 +19,7 @@ __all__ = [
     "ELF_RELOCATABLE",
     "ElfHeader",
     "Section",
+    "executable_ranges",
     "is_elf",
     "is_pe",
     "pe_header_offset",
@@ -31,6 +32,8 @@ __all__ = [
 ELF_RELOCATABLE = 1
 ELF_CUDA = 190
 
+_LOADED_SEGMENT = 1
+_MOST_SEGMENTS = 4096
 _PROGBITS = 1
 _NOBITS = 8
 _ALLOCATED = 2
@@ -185,6 +188,28 @@ def _elf_sections(buffer: ReadableBytes) -> Iterator[Section]:
                 is_data=kind == _PROGBITS and bool(flags & _ALLOCATED) and not is_code,
                 is_code=is_code,
             )
+
+
+def executable_ranges(start: ReadableBytes) -> list[tuple[int, int]]:
+    """From where to where in the file lies nothing but machine code of the processor, by the start of the file.
+
+    Empty where linkers put constants into the same segment, as they did before binutils 2.31: then it holds the
+    header of the file too. Empty also where the headers are broken.
+    """
+    found: list[tuple[int, int]] = []
+    with suppress(FormatError):
+        if is_pe(start):
+            return [(one.offset, one.offset + one.size_bytes) for one in pe_sections(start) if one.is_code]
+        elf = read_elf_header(start)
+        for index in range(min(elf.segment_count, _MOST_SEGMENTS) if elf.segments_at else 0):
+            at = elf.segments_at + index * elf.segment_size
+            if elf.bits == 64:
+                kind, flags, offset, _, _, size = unpack(elf.order + "IIQQQQ", start, at)
+            else:
+                kind, offset, _, _, size, _, flags = unpack(elf.order + "IIIIIII", start, at)
+            if kind == _LOADED_SEGMENT and flags & 1:
+                found.append((offset, offset + size))
+    return [] if any(first == 0 for first, _ in found) else sorted(found)
 
 
 def pe_sections(buffer: ReadableBytes) -> Iterator[Section]:

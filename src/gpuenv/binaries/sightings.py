@@ -38,8 +38,8 @@ _BLOCK = 1 << 20
 class Sighting:
     """Something that was seen at an offset of the file.
 
-    `what` is `library` (a file name), `tool` (a compiler), `vendor`, `runtime` (a text that the CUDA runtime has) or
-    `runtime version` (an integer such as 12080).
+    `what` is `library` (a file name), `tool` (a compiler), `compiler` (the CUDA version that one says of itself),
+    `vendor`, `runtime` (a text that the CUDA runtime has) or `runtime version` (an integer such as 12080).
     """
 
     offset: int
@@ -122,6 +122,22 @@ def _see_ptxas(window: bytes, at: int) -> tuple[str, str] | None:
     return ("tool", "ptxas") if whole else None
 
 
+_COMPILER_MARK = b"Cuda compilation tools, release "
+_COMPILER_VERSION = re.compile(rb"(\d{1,2}\.\d{1,2}), V\d")
+# What ptxas and nvlink write into the machine code that they make: their name, and then the text.
+_COMPILED_BY = (b"ptxas\0", b"nvlink\0", b"cicc\0", b"nvcc\0", b"nvrtc\0")
+
+
+def _see_compiler(window: bytes, at: int) -> tuple[str, str] | None:
+    """The text stands alone in a compiler; in PTX it is part of a comment, in machine code it follows a name."""
+    before = window[max(0, at - 8) : at]
+    if (before and 32 <= before[-1] < 127) or before.endswith(_COMPILED_BY):
+        return None
+    start = at + len(_COMPILER_MARK)
+    found = _COMPILER_VERSION.match(window, start, start + 16)
+    return ("compiler", found[1].decode()) if found else None
+
+
 def _see_bundle(window: bytes, at: int) -> tuple[str, str] | None:
     """The targets follow the mark (Clang Offload Bundler, Bundled Binary File Layout); compilers hold it without."""
     targets = window[at + 24 : at + _BUNDLE_TARGETS]
@@ -161,6 +177,7 @@ _ANYWHERE = (
     Needle(mark=b"ptxas", judge=_see_ptxas),
     Needle(mark=b"libdevice.", judge=lambda _, __: ("tool", "libdevice")),
     Needle(mark=b"nvptx64-nvidia", judge=lambda _, __: ("tool", "llvm-nvptx")),
+    Needle(mark=_COMPILER_MARK, judge=_see_compiler),
     Needle(mark=b"__CLANG_OFFLOAD_BUNDLE__", judge=_see_bundle),
     Needle(
         mark=b"CUDA driver version is insufficient for CUDA runtime version",

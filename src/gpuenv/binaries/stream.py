@@ -41,7 +41,7 @@ from gpuenv.binaries.keeping import LOST, Keep, KeptNames, KeptParts
 from gpuenv.binaries.links import Links
 from gpuenv.binaries.pe_links import planned_parts, read_pe_links
 from gpuenv.binaries.scanner import Scanner
-from gpuenv.binaries.sections import Section, processor, read_elf_header
+from gpuenv.binaries.sections import Section, executable_ranges, processor, read_elf_header
 from gpuenv.binaries.sightings import Sighting, code_needles, data_needles, sift
 from gpuenv.errors import FormatError
 from gpuenv.versions import LibcVersion
@@ -235,7 +235,9 @@ class _LinkedReader:
 
     def _begin(self, block: bytes) -> None:
         self._machine = processor(block)
-        self._needles = (*data_needles(windows=self._windows), *code_needles(self._machine, windows=self._windows))
+        self._code = executable_ranges(block)
+        self._in_data = data_needles(windows=self._windows)
+        self._in_code = code_needles(self._machine, windows=self._windows)
         if self._windows:
             for start, size in planned_parts(block):
                 self._parts.plan(start, size)
@@ -261,11 +263,29 @@ class _LinkedReader:
             self._parts.plan(offset, length)
 
     def _look(self, window: bytes, base: int, start: int, stop: int) -> None:
-        self._sightings += sift(window, base, start, stop, self._needles)
+        """Names are searched for where they can be, which is most of the time that a library takes."""
+        for first, last, is_code in self._parted(start, stop):
+            if is_code or not self._code:
+                self._sightings += sift(window, base, first, last, self._in_code)
+            if is_code:
+                continue
+            self._sightings += sift(window, base, first, last, self._in_data)
+            if self._kind is BinaryKind.ELF:
+                self._names.look(window, base, first, last)
         if len(self._sightings) > _MOST_SIGHTINGS:
             raise FormatError(f"the file names more than {_MOST_SIGHTINGS} libraries")
-        if self._kind is BinaryKind.ELF:
-            self._names.look(window, base, start, stop)
+
+    def _parted(self, start: int, stop: int) -> Iterator[tuple[int, int, bool]]:
+        """The parts of a span in order, with whether each is nothing but machine code of the processor."""
+        for first, last in self._code:
+            if start < min(first, stop):
+                yield start, min(first, stop), False
+                start = first
+            if start < min(last, stop) and first <= start:
+                yield start, min(last, stop), True
+                start = last
+        if start < stop:
+            yield start, stop, False
 
     def _links(self, view: SparseBuffer) -> Links | None:
         try:

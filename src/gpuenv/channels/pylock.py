@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from gpuenv.errors import FormatError
 
 if TYPE_CHECKING:
-    from packaging.pylock import Package, PackageArchive, PackageSdist, PackageWheel
+    from packaging.pylock import Package, PackageArchive, PackageSdist, PackageWheel, Pylock
 
-__all__ = ["LockedPackage", "read_lock"]
+__all__ = ["LockedPackage", "parse_lock", "read_lock"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,15 +37,19 @@ class LockedPackage:
     editable: bool = False
 
 
-def read_lock(text: str) -> tuple[LockedPackage, ...]:
-    """The packages of the lock `text`; FormatError when it is none."""
+def parse_lock(text: str) -> Pylock:
+    """The lock `text` with all that it says; FormatError when it is none."""
     from packaging.pylock import Pylock, PylockValidationError
 
     try:
-        lock = Pylock.from_dict(tomllib.loads(text))
+        return Pylock.from_dict(tomllib.loads(text))
     except (tomllib.TOMLDecodeError, PylockValidationError, RecursionError) as error:
         raise FormatError("the lock is not a pylock.toml (PEP 751)", reasons=(str(error),)) from error
-    return tuple(_package(package) for package in lock.packages)
+
+
+def read_lock(text: str) -> tuple[LockedPackage, ...]:
+    """The packages of the lock `text`; FormatError when it is none."""
+    return tuple(_package(package) for package in parse_lock(text).packages)
 
 
 def _package(package: Package) -> LockedPackage:

@@ -8,17 +8,27 @@ from gpuenv.cli.text import paint
 from gpuenv.errors import GpuenvError
 from gpuenv.model import ErrorBody, ErrorDocument, to_json
 
-__all__ = ["show_failure", "show_usage_error"]
+__all__ = ["show_failure", "show_problem", "show_usage_error"]
 
 
 def show_failure(error: GpuenvError, *, as_json: bool, verbose: bool) -> None:
     """Print an error of ours."""
     body = ErrorBody(
-        code=error.code, message=error.message, reasons=error.reasons, hints=error.hints, details=error.details
+        code=error.code,
+        exit_code=error.exit_code,
+        message=error.message,
+        reasons=error.reasons,
+        hints=error.hints,
+        details=error.details,
     )
     if as_json:
         click.echo(to_json(ErrorDocument(error=body)))
     _print(body, verbose=verbose)
+
+
+def show_problem(problem: ErrorBody, *, verbose: bool) -> None:
+    """Print one of several things that went wrong, beside the answers."""
+    _print(problem, verbose=verbose)
 
 
 def show_usage_error(error: click.ClickException, *, as_json: bool) -> None:
@@ -26,7 +36,9 @@ def show_usage_error(error: click.ClickException, *, as_json: bool) -> None:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "gpuenv"
     message = error.format_message().rstrip(".")
-    body = ErrorBody(code="usage", message=message[:1].lower() + message[1:], hints=(f"see `{path} --help`",))
+    body = ErrorBody(
+        code="usage", exit_code=2, message=message[:1].lower() + message[1:], hints=(f"see `{path} --help`",)
+    )
     if as_json:
         click.echo(to_json(ErrorDocument(error=body)))
     _print(body, verbose=False)

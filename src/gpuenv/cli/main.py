@@ -19,6 +19,8 @@ __all__ = ["cli", "main"]
 # Each verb: where its command is, and its line in `gpuenv --help` (so that help loads none of them).
 _VERBS = {
     "info": ("info", "Show this machine and which GPU packages it can run."),
+    "inspect": ("inspect", "Show which GPUs a package has code for, without installing it."),
+    "check": ("check", "Say whether packages run on this machine or others; download nothing."),
     "plan": ("plan", "Print what would be installed, and why; download nothing."),
     "create": ("create", "Make an environment that fits this machine."),
     "install": ("change", "Add packages to an environment."),

@@ -18,6 +18,7 @@ __all__ = [
     "chosen_machine",
     "chosen_prefix",
     "environment_options",
+    "looking_options",
     "machine_option",
     "python_option",
     "verbose_option",
@@ -43,6 +44,13 @@ def environment_options(function: Callable[..., Any]) -> Callable[..., Any]:
     )
     by_name = click.option("--name", "-n", metavar="NAME", help="Name of the environment.")
     return by_name(by_path(function))
+
+
+def looking_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--no-cache` and `--offline`, for verbs that look into packages."""
+    no_cache = click.option("--no-cache", is_flag=True, help="Read again what was read before, and keep nothing.")
+    offline = click.option("--offline", is_flag=True, help="Ask no network: only files here and what was read before.")
+    return no_cache(offline(function))
 
 
 def chosen_machine(text: str | None) -> Machine:

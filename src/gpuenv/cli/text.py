@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-__all__ = ["bytes_in_words", "hanging", "heading", "indented", "page", "paint", "plain_table", "verdict_text"]
+__all__ = [
+    "bytes_in_words",
+    "hanging",
+    "heading",
+    "indented",
+    "page",
+    "paint",
+    "plain_table",
+    "printable",
+    "verdict_text",
+]
 
 _STYLES = {Verdict.WORKS: "green", Verdict.DEGRADED: "yellow", Verdict.UNKNOWN: "yellow", Verdict.FAILS: "red"}
 _WIDEST = 110
@@ -77,11 +87,16 @@ def heading(text: str) -> Text:
     return Text(text, style="bold")
 
 
-def indented(text: str, by: int) -> Padding:
-    """`text` with all its lines indented."""
+def indented(text: str | Table, by: int) -> Padding:
+    """`text`, or a table, with all its lines indented."""
     from rich.padding import Padding
 
     return Padding(text, (0, 0, 0, by))
+
+
+def printable(text: str) -> str:
+    """`text` from a file or server with characters that a terminal would obey written out."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def verdict_text(verdict: Verdict) -> Text:

@@ -97,7 +97,8 @@ class Reading(Noun, frozen=True, kw_only=True):
     `requires` are its requirements as it writes them (PEP 508; for conda packages MatchSpecs), `constrains` conda's
     bounds on packages that need not be there, `provides` the GPU libraries' names that others may ask it for.
     `imports` are the GPU packages that its Python sources import, each with the first file that does. `members`
-    counts all its files. `problems` say what could not be read; `complete` is False when the reading broke off.
+    counts all its files, `cuda_sources` those of an sdist that a CUDA compiler takes (`.cu`, `.cuh`): an sdist holds no
+    built code. `problems` say what could not be read; `complete` is False when the reading broke off.
     """
 
     version: int = JSON_VERSION
@@ -107,6 +108,7 @@ class Reading(Noun, frozen=True, kw_only=True):
     imports: dict[str, str] = {}
     files: tuple[NativeFile, ...] = ()
     members: int = 0
+    cuda_sources: int = 0
     problems: tuple[str, ...] = ()
     complete: bool = True
 
@@ -115,6 +117,8 @@ class LibrarySummary(Noun, frozen=True, kw_only=True):
     """One library's GPU code in numbers. `sass` and `ptx` are the images of all units together (`sm_90a`,
     `compute_90/ptx8.4`); `coverage` is the share of general units that run, by compute capability, for a driver that
     knows all of its PTX. `breadth` is B and `general_units` the units with at least half of it (docs/rules.md).
+    `ways` says how the library as a whole runs on each: `sass`, `jit` (the driver compiles its PTX), `none` or
+    `unknown`; `runs_on` and `perhaps_on` are the same as spans to read, such as `7.5 to 9.0`.
     """
 
     path: str
@@ -126,6 +130,9 @@ class LibrarySummary(Noun, frozen=True, kw_only=True):
     size_bytes: int = 0
     chooses_at_run_time: bool = False
     coverage: dict[str, float] = {}
+    ways: dict[str, str] = {}
+    runs_on: tuple[str, ...] = ()
+    perhaps_on: tuple[str, ...] = ()
 
 
 class Inspection(Noun, frozen=True, kw_only=True):
@@ -148,28 +155,36 @@ class Inspection(Noun, frozen=True, kw_only=True):
 
 
 class InspectionReport(Noun, frozen=True, kw_only=True):
-    """What was looked into, and what could not be."""
+    """What was looked into, remarks on what was chosen, and what could not be looked into."""
 
     version: int = JSON_VERSION
     artifacts: tuple[Inspection, ...]
+    notes: tuple[str, ...] = ()
     problems: tuple[ErrorBody, ...] = ()
 
 
 class MachineAnswer(Noun, frozen=True, kw_only=True):
-    """What the rules say of one artifact on one machine; `artifact` is the build that this machine would get."""
+    """What the rules say of one artifact on one machine; `artifact` is the build that this machine would get.
+
+    `uses_gpu` tells whether the package has to do with a GPU at all, itself or through another.
+    """
 
     machine: str
     verdict: Verdict
+    uses_gpu: bool = False
     artifact: Artifact | None = None
     findings: tuple[Finding, ...] = ()
 
 
 class CheckedArtifact(Noun, frozen=True, kw_only=True):
-    """One package and its answer for each machine, in the order of the machines."""
+    """One package and its answer for each machine, in the order of the machines.
+
+    An answer is None where the package is no part of what that machine gets (NVIDIA's libraries on a Mac).
+    """
 
     target: str
     subject: str
-    answers: tuple[MachineAnswer, ...]
+    answers: tuple[MachineAnswer | None, ...]
 
 
 class CheckReport(Noun, frozen=True, kw_only=True):
@@ -179,4 +194,5 @@ class CheckReport(Noun, frozen=True, kw_only=True):
     verdict: Verdict
     machines: tuple[str, ...]
     rows: tuple[CheckedArtifact, ...]
+    notes: tuple[str, ...] = ()
     problems: tuple[ErrorBody, ...] = ()

@@ -53,7 +53,7 @@ class Needs(Noun, frozen=True, kw_only=True):
 
     `cuda` is the oldest CUDA runtime it can be used with and `cuda_newest` the newest (the same when it is pinned).
     `libraries` None means that nobody read its machine code; an empty tuple that it has none of its own.
-    `system_cuda` is set when it expects CUDA libraries which no package of the plan brings. `lowest_capability` is
+    `system_cuda` is set when it expects CUDA libraries which no package brings along. `lowest_capability` is
     what its maker documents, where that says more than its code. `pythons` None means that any Python will do.
     `withdrawn` says why nobody should install it. `other_vendors` names code for GPUs that are not NVIDIA's (ROCm,
     SYCL, Metal), which no rule judges.

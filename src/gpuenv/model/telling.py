@@ -10,9 +10,10 @@ __all__ = ["ErrorBody", "ErrorDocument", "Reporter", "Silence"]
 
 
 class ErrorBody(Noun, frozen=True, kw_only=True):
-    """What went wrong, in the shape that every error has in JSON."""
+    """What went wrong, in the shape that every error has in JSON, and the exit code that it leads to."""
 
     code: str
+    exit_code: int = 3
     message: str
     reasons: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()

@@ -63,6 +63,9 @@ class Candidate:
     def tier(self) -> Tier:
         """Where the build stands in the order of preference."""
         against = [finding for finding in self.findings if _held_against(finding)]
+        if any(finding.rule == "c-library" for finding in against):
+            # uv is asked for wheels that the C library of the machine, known or assumed, can load.
+            return Tier.REFUSED
         tier = _TIER_OF[Verdict.worst(finding.verdict for finding in against)]
         by_hand = any(finding.rule == "system-cuda" for finding in against)
         return Tier.BY_HAND if by_hand and tier is not Tier.REFUSED else tier

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import msgspec
-
+from gpuenv.channels.assumptions import with_assumptions
 from gpuenv.errors import NoPlanError, UnavailableError
 from gpuenv.machines.interpreters import Interpreter
-from gpuenv.model import Machine, OperatingSystem, Plan, PlannedPackage, Reporter, Request, Silence
+from gpuenv.model import Machine, Plan, PlannedPackage, Reporter, Request, Silence
 from gpuenv.plans.candidates import Candidate
 from gpuenv.plans.explain import explain
 from gpuenv.plans.keeping import kept_bounds
@@ -14,10 +13,9 @@ from gpuenv.plans.layer import Layer, choose_layer
 from gpuenv.plans.pythons import PythonChoice, choose_pythons
 from gpuenv.plans.resolve import resolve
 from gpuenv.plans.specs import Wanted, read_specs
-from gpuenv.plans.wheels import ASSUMED_GLIBC, locked_wheels
-from gpuenv.versions import LibcVersion
+from gpuenv.plans.wheels import locked_wheels
 
-__all__ = ["for_planning", "make_plan"]
+__all__ = ["make_plan"]
 
 
 def make_plan(
@@ -43,7 +41,7 @@ def make_plan(
     pythons = choose_pythons(request.python, wanted.python, interpreters)
     bounds = (*wanted.bounds, *kept_bounds(keep, wanted, renew))
     interpreter, layer = _first_that_fits(wanted, machine, pythons, bounds)
-    here = for_planning(machine, interpreter.version)
+    here = with_assumptions(machine, interpreter.version)
     try:
         layer, pylock = resolve(layer, wanted, here, interpreter, report, keep=keep, renew=renew)
     except UnavailableError as error:
@@ -70,25 +68,13 @@ def _with_what_was_chosen(error: UnavailableError, layer: Layer) -> UnavailableE
     return UnavailableError(error.message, reasons=reasons, hints=error.hints, details=error.details)
 
 
-def for_planning(machine: Machine, python: str) -> Machine:
-    """The machine with the Python to plan for, and with a C library to assume where its own is not known.
-
-    A source without a value (Alpine) means that there is known to be no GNU C library.
-    """
-    machine = msgspec.structs.replace(machine, python=python)
-    if machine.system.os is not OperatingSystem.LINUX or "system.glibc" in machine.sources or machine.system.glibc:
-        return machine
-    system = msgspec.structs.replace(machine.system, glibc=LibcVersion(ASSUMED_GLIBC))
-    return msgspec.structs.replace(machine, system=system, sources={**machine.sources, "system.glibc": "assumed"})
-
-
 def _first_that_fits(
     wanted: Wanted, machine: Machine, pythons: tuple[PythonChoice, ...], bounds: tuple[str, ...]
 ) -> tuple[PythonChoice, Layer]:
     refusals: list[NoPlanError] = []
     for interpreter in pythons:
         try:
-            return interpreter, choose_layer(wanted.gpu, for_planning(machine, interpreter.version), bounds)
+            return interpreter, choose_layer(wanted.gpu, with_assumptions(machine, interpreter.version), bounds)
         except NoPlanError as refusal:
             refusals.append(refusal)
             if not any("wheels are for Python" in reason for reason in refusal.reasons):

@@ -10,52 +10,22 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from gpuenv.channels.destinations import destination_of
 from gpuenv.channels.pylock import read_lock
 from gpuenv.channels.uv import explain_failure, run_uv
 from gpuenv.errors import NoPlanError
-from gpuenv.model import LockedWheel, Machine, OperatingSystem, Reporter
+from gpuenv.model import LockedWheel, Machine, Reporter
 
-__all__ = ["ASSUMED_GLIBC", "ASSUMED_MACOS", "lock_wheels", "locked_wheels"]
-
-ASSUMED_GLIBC = "2.28"
-"""The C library to plan for where the machine's is not known: what current wheels of PyTorch and XGBoost need."""
+__all__ = ["lock_wheels", "locked_wheels", "uv_platform"]
 
 _NO_EXTRA = re.compile(
     r"The package `(?P<name>[\w.-]+)[^`]*` does not have an extra named `(?P<extra>[^`]+)`", re.ASCII
 )
 
-ASSUMED_MACOS = "14.0"
-"""The macOS to plan for where the machine's is not known: the oldest that current PyTorch wheels are built for."""
-
-# The manylinux tags that `uv pip compile --python-platform` of uv 0.13 knows.
-_GLIBC_MINORS = {"x86_64": (17, 28, *range(31, 41)), "aarch64": (17, 28, *range(31, 40))}
-
 
 def uv_platform(machine: Machine) -> str:
-    """The platform of a machine as uv names it, with the newest manylinux tag that its C library can load."""
-    arch = machine.system.arch
-    if machine.system.os is OperatingSystem.WINDOWS:
-        return f"{arch}-pc-windows-msvc"
-    if machine.system.os is OperatingSystem.MACOS:
-        return f"{arch}-apple-darwin"
-    minor = machine.system.glibc.minor if machine.system.glibc else int(ASSUMED_GLIBC.partition(".")[2])
-    if arch not in _GLIBC_MINORS:
-        raise NoPlanError(
-            f"`uv` cannot resolve wheels for Linux on {arch}",
-            reasons=("PyPI has hardly any wheel for it; the GPU packages for it were conda's",),
-        )
-    if machine.system.glibc is None and "system.glibc" in machine.sources:
-        return f"{arch}-unknown-linux-musl"
-    fitting = [one for one in _GLIBC_MINORS[arch] if one <= minor]
-    return f"{arch}-manylinux_2_{max(fitting, default=17)}"
-
-
-def _target(machine: Machine) -> dict[str, str]:
-    """The macOS that wheels may be built for, which uv takes from a variable; it assumes 13 by itself."""
-    if machine.system.os is not OperatingSystem.MACOS:
-        return {}
-    release = re.match(r"\d{2}(?:\.\d{1,2})?", machine.system.release or "", re.ASCII)
-    return {"MACOSX_DEPLOYMENT_TARGET": release[0] if release else ASSUMED_MACOS}
+    """The platform of a machine as uv names it; NoPlanError where uv has no name for it."""
+    return destination_of(machine).uv_platform
 
 
 def lock_wheels(
@@ -104,7 +74,7 @@ def lock_wheels(
             ],
             cwd=Path(scratch),
             text_input="\n".join(requirements) + "\n",
-            variables=_target(machine),
+            variables=destination_of(machine).uv_variables,
         )
         if completed.status != 0:
             raise explain_failure(completed, "resolving")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from gpuenv.facts.toolkits import load_toolkits
 from gpuenv.model import Evidence, Finding, Gpu, LibraryCode, Machine, Needs, Verdict
@@ -13,8 +15,11 @@ from gpuenv.versions import ComputeCapability, CudaVersion
 
 def kernel_image(needs: Needs, machine: Machine) -> Iterator[Finding]:
     """The library with most GPU code must have SASS for the GPU, or PTX that the driver can compile. Otherwise the
-    first kernel fails with `no kernel image is available`. Code that nobody read gives unknown.
+    first kernel fails with `no kernel image is available`. Code that nobody read gives unknown. Of libraries that do
+    the same for different CUDA versions, of which one is loaded, the one that fits the GPU best counts.
     """
+    if not needs.uses_gpu and needs.libraries is None:
+        yield _finding("kernel-image", needs, Verdict.UNKNOWN, "not all of it could be read, so it may use a GPU", ())
     if not needs.uses_gpu or not cuda_gpus(machine):
         return
     if needs.libraries is None:
@@ -23,16 +28,18 @@ def kernel_image(needs: Needs, machine: Machine) -> Iterator[Finding]:
                 "kernel-image", needs, Verdict.UNKNOWN, "nobody has read which GPUs its machine code is for", ()
             )
         return
-    main = main_library(needs.libraries)
-    if main is None:
-        return
-    judged = [(gpu, _measure(main, gpu, needs, machine)) for gpu in cuda_gpus(machine)]
-    without = sum(coverage.way is Way.NONE for _, coverage in judged)
-    some_runs = any(coverage.way in {Way.SASS, Way.JIT} for _, coverage in judged)
-    for gpu, coverage in judged:
+    judged = [
+        (gpu, main, _measure(main, gpu, needs, machine))
+        for gpu in cuda_gpus(machine)
+        if (main := main_library(_loaded(needs, gpu, machine)))
+    ]
+    without = sum(coverage.way is Way.NONE for _, _, coverage in judged)
+    some_runs = any(coverage.way in {Way.SASS, Way.JIT} for _, _, coverage in judged)
+    for gpu, main, coverage in judged:
         evidence = (_units(coverage), gpu_evidence(gpu, machine), *driver_evidence(machine))
         if coverage.way is Way.SASS:
-            yield _finding("kernel-image", needs, Verdict.WORKS, f"carries code for {gpu_label(gpu)}", evidence)
+            message = f"carries code for {gpu_label(gpu)}{_if_loaded(main)}"
+            yield _finding("kernel-image", needs, Verdict.WORKS, message, evidence)
         elif coverage.way is Way.JIT:
             message = f"carries only PTX that fits {gpu_label(gpu)}: the driver compiles it at first use"
             yield _finding("kernel-image", needs, Verdict.DEGRADED, message, evidence)
@@ -51,14 +58,14 @@ def side_library(needs: Needs, machine: Machine) -> Iterator[Finding]:
     """A library beside the main one, made for as many GPU generations, may still lack code for this GPU: then a part
     of the package has no kernel image there. Libraries made for few GPUs on purpose are only remarked on.
     """
-    main = main_library(needs.libraries or ())
-    if not needs.uses_gpu or main is None:
+    if not needs.uses_gpu:
         return
     for gpu in cuda_gpus(machine):
-        measured = _measure(main, gpu, needs, machine)
-        if measured.way in {Way.NONE, None}:
+        loaded = _loaded(needs, gpu, machine)
+        main = main_library(loaded)
+        if main is None or (measured := _measure(main, gpu, needs, machine)).way in {Way.NONE, None}:
             continue
-        for library in needs.libraries or ():
+        for library in loaded:
             coverage = _measure(library, gpu, needs, machine)
             if library is not main and coverage.way not in {Way.SASS, Way.JIT}:
                 verdict, message = _judge_side(coverage, measured, gpu)
@@ -73,6 +80,40 @@ def _judge_side(side: Coverage, main: Coverage, gpu: Gpu) -> tuple[Verdict, str]
     if side.way is Way.UNKNOWN:
         return Verdict.UNKNOWN, f"whether `{side.library}` runs on {gpu_label(gpu)} cannot be told"
     return Verdict.DEGRADED, message
+
+
+def _loaded(needs: Needs, gpu: Gpu, machine: Machine) -> tuple[LibraryCode, ...]:
+    """The libraries with GPU code that are loaded on a machine. Of those that do the same for different CUDA versions
+    it is the one for the CUDA in use; where nobody knows that, the one that fits best, since it can be chosen.
+    """
+    families: dict[str, list[LibraryCode]] = {}
+    for library in needs.libraries or ():
+        if library.groups:
+            families.setdefault(_family(library), []).append(library)
+    return tuple(_best(members, gpu, needs, machine) for members in families.values())
+
+
+def _family(library: LibraryCode) -> str:
+    return re.sub(r"\d+", "#", library.name) if library.loaded_for else library.name
+
+
+def _best(members: list[LibraryCode], gpu: Gpu, needs: Needs, machine: Machine) -> LibraryCode:
+    serves = served_cuda(machine)
+
+    def fitness(library: LibraryCode) -> tuple[float, bool, tuple[int, ...]]:
+        way, can_load = _measure(library, gpu, needs, machine).way, not _is_too_new(library, serves)
+        return 0.5 if way is None else float(way), can_load, library.loaded_for.numbers if library.loaded_for else ()
+
+    return max(members, key=fitness) if len(members) > 1 else members[0]
+
+
+def _is_too_new(library: LibraryCode, serves: CudaVersion | None) -> bool:
+    """Whether a library is only loaded with a CUDA that the driver does not serve."""
+    return library.loaded_for is not None and serves is not None and library.loaded_for.major > serves.major
+
+
+def _if_loaded(library: LibraryCode) -> str:
+    return f" in `{library.name}`, which CUDA {library.loaded_for} loads" if library.loaded_for else ""
 
 
 def main_library(libraries: tuple[LibraryCode, ...]) -> LibraryCode | None:
@@ -105,7 +146,11 @@ def _span(capabilities: list[ComputeCapability]) -> str:
 
 def _nothing_runs(library: LibraryCode, gpu: Gpu, needs: Needs, machine: Machine) -> tuple[str, ...]:
     """Why none of it runs, and what to do: its PTX may only be too new for the driver."""
-    serves, first = served_cuda(machine), _first_driver_cuda(library, gpu, needs)
+    serves = served_cuda(machine)
+    if _is_too_new(library, serves):
+        update = f"update the driver to one that serves CUDA {library.loaded_for}"
+        return f"`{library.name}` is for CUDA {library.loaded_for}; here is a driver of CUDA {serves}", update
+    first = _first_driver_cuda(library, gpu, needs)
     if serves is None or first is None:
         return (f"carries no code for {gpu_label(gpu)}: {targets_in_words(library)}",)
     return (
@@ -141,7 +186,8 @@ def _measure(library: LibraryCode, gpu: Gpu, needs: Needs, machine: Machine) -> 
     serves, writer = served_cuda(machine), _writer(needs)
     # Where several toolkits come into question, a driver between them tells nothing.
     between = needs.cuda and serves and writer and needs.cuda <= serves < writer
-    return measure_coverage(library, gpu, driver_cuda=serves, built_with=None if between else writer)
+    measured = measure_coverage(library, gpu, driver_cuda=serves, built_with=None if between else writer)
+    return replace(measured, sass=0, jit=0, unknown=0) if _is_too_new(library, serves) else measured
 
 
 def _writer(needs: Needs) -> CudaVersion | None:

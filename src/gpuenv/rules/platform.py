@@ -136,23 +136,30 @@ def _is_meant(needs: Needs, machine: Machine) -> bool:
 
 def c_library(needs: Needs, machine: Machine) -> Iterator[Finding]:
     """A wheel for Linux names the oldest GNU C library it runs with; an older one cannot load it, nor can musl, the
-    C library of Alpine.
+    C library of Alpine. Where the machine's is not known, an older one that is assumed may do, a newer one may not.
     """
     if needs.glibc is None or machine.system.os is not OperatingSystem.LINUX:
         return
     here = machine.system.glibc
+    hints: tuple[str, ...] = ()
+    is_assumed = machine.sources.get("system.glibc") == "assumed"
     if here is None and "system.glibc" in machine.sources:
         verdict, message = Verdict.FAILS, f"needs the GNU C library {needs.glibc}; here is another (musl)"
     elif here is None:
         verdict, message = Verdict.UNKNOWN, f"needs the GNU C library {needs.glibc}; the machine's is not known"
     elif here >= needs.glibc:
         verdict, message = Verdict.WORKS, f"the GNU C library {here} is at least {needs.glibc}"
+    elif is_assumed:
+        verdict, message = Verdict.UNKNOWN, f"needs the GNU C library {needs.glibc}; the machine's is not known"
+        hints = ("say which one the machine has: `--machine …,glibc=2.35`",)
     else:
         verdict, message = Verdict.FAILS, f"needs the GNU C library {needs.glibc}; here {here}"
     source = machine.sources.get("system.glibc", "")
     value = str(here) if here else "absent" if source else "unknown"
     found = Evidence(what="GNU C library", value=value, source=source)
-    yield Finding(rule="c-library", verdict=verdict, subject=needs.subject, message=message, evidence=(found,))
+    yield Finding(
+        rule="c-library", verdict=verdict, subject=needs.subject, message=message, evidence=(found,), hints=hints
+    )
 
 
 def system_cuda(needs: Needs, machine: Machine) -> Iterator[Finding]:  # noqa: ARG001  (every rule takes both)
@@ -164,7 +171,7 @@ def system_cuda(needs: Needs, machine: Machine) -> Iterator[Finding]:  # noqa: A
             rule="system-cuda",
             verdict=Verdict.UNKNOWN,
             subject=needs.subject,
-            message=f"expects {needs.system_cuda} on the machine, which no package of the plan brings",
+            message=f"expects {needs.system_cuda} on the machine, which no package brings along",
         )
 
 

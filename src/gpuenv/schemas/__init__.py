@@ -7,14 +7,25 @@ from __future__ import annotations
 
 from gpuenv.environments.state import EnvironmentState
 from gpuenv.machines.recording import Recording
-from gpuenv.model import EnvironmentList, ErrorDocument, Machine, MachineReport, PackageList, Plan
+from gpuenv.model import (
+    CheckReport,
+    EnvironmentList,
+    ErrorDocument,
+    InspectionReport,
+    Machine,
+    MachineReport,
+    PackageList,
+    Plan,
+)
 
 __all__ = ["DOCUMENTS"]
 
 DOCUMENTS: dict[str, type] = {
+    "check": CheckReport,
     "environment": EnvironmentState,
     "environments": EnvironmentList,
     "error": ErrorDocument,
+    "inspection": InspectionReport,
     "machine": Machine,
     "machine-report": MachineReport,
     "packages": PackageList,

@@ -1,0 +1,86 @@
+"""`check_targets`: whether what a user points at runs on machines, by the one table of rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gpuenv.channels.assumptions import with_assumptions
+from gpuenv.errors import GpuenvError
+from gpuenv.model import (
+    CheckedArtifact,
+    CheckReport,
+    GpuSupport,
+    Machine,
+    MachineAnswer,
+    Needs,
+    Reporter,
+    Silence,
+    Verdict,
+)
+from gpuenv.rules import check
+from gpuenv.targets.gather import gather
+from gpuenv.targets.inspect import needs_in_group
+from gpuenv.targets.means import Looked, open_means
+from gpuenv.targets.problems import problem_of
+
+__all__ = ["check_targets"]
+
+# A row of the report: which target, and which package of it. The version may be another for each machine.
+_Row = tuple[str, str]
+
+
+def check_targets(
+    words: Sequence[str],
+    *,
+    machines: Sequence[Machine],
+    prefix: Path | None = None,
+    python: str | None = None,
+    cache: bool = True,
+    offline: bool = False,
+    report: Reporter | None = None,
+) -> CheckReport:
+    """What the rules say of each artifact on each machine, before anything is installed.
+
+    For each machine the builds are looked at that it would get, so one row may stand for different files. `python`
+    (`3.12`) goes before the machine's own. Targets that could not be looked at are problems of the report.
+    """
+    answers: dict[_Row, list[MachineAnswer | None]] = {}
+    problems: dict[str, GpuenvError] = {}
+    notes: dict[str, None] = {}
+    with open_means(cache=cache, offline=offline, report=report or Silence()) as means:
+        for number, machine in enumerate(machines):
+            groups = gather(words, means, machine=machine, prefix=prefix, python=python)
+            for group in groups:
+                problems |= {error.message: error for error in group.problems}
+                notes |= dict.fromkeys(group.notes)
+                for looked, needs in zip(group.looked, needs_in_group(group), strict=True):
+                    row = answers.setdefault((group.target, looked.reading.artifact.name), [None] * len(machines))
+                    row[number] = _answer(looked, needs, machine, python)
+    rows = tuple(_row(target, found) for (target, _), found in answers.items())
+    return CheckReport(
+        verdict=Verdict.worst(answer.verdict for row in rows for answer in row.answers if answer),
+        machines=tuple(machine.name for machine in machines),
+        rows=rows,
+        notes=tuple(notes),
+        problems=tuple(map(problem_of, problems.values())),
+    )
+
+
+def _answer(looked: Looked, needs: Needs, machine: Machine, python: str | None) -> MachineAnswer:
+    chosen = python or machine.python or looked.python
+    findings = check(needs, with_assumptions(machine, chosen))
+    return MachineAnswer(
+        machine=machine.name,
+        verdict=Verdict.worst(finding.verdict for finding in findings),
+        uses_gpu=needs.uses_gpu or needs.gpu_support is not GpuSupport.NONE,
+        artifact=looked.reading.artifact,
+        findings=findings,
+    )
+
+
+def _row(target: str, answers: list[MachineAnswer | None]) -> CheckedArtifact:
+    artifacts = [answer.artifact for answer in answers if answer and answer.artifact]
+    versions = dict.fromkeys(one.version for one in artifacts if one.version)
+    subject = " ".join(filter(None, (artifacts[0].name, " or ".join(versions))))
+    return CheckedArtifact(target=target, subject=subject, answers=tuple(answers))

@@ -1,0 +1,74 @@
+"""`inspect_targets`: from what a user points at to what is inside, artifact by artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+from gpuenv.artifacts.needs import needs_of, needs_together
+
+from gpuenv.model import Inspection, InspectionReport, Needs, Reporter, Silence
+from gpuenv.targets.gather import Group, gather
+from gpuenv.targets.means import Looked, open_means
+from gpuenv.targets.problems import problem_of
+from gpuenv.targets.summaries import summarize_library
+
+__all__ = ["inspect_targets", "needs_in_group"]
+
+
+def inspect_targets(
+    words: Sequence[str],
+    *,
+    prefix: Path | None = None,
+    platform: str | None = None,
+    python: str | None = None,
+    cache: bool = True,
+    offline: bool = False,
+    report: Reporter | None = None,
+) -> InspectionReport:
+    """What the artifacts that `words` point at carry and need. Nothing is installed, imported or run.
+
+    With `prefix` the words are names of packages in that environment (all of them without words). `platform`
+    (`windows-x86_64`) and `python` (`3.12`) choose among the builds on the index; by default those of this computer.
+    Each target that could not be looked at is a problem of the report; the others are there.
+    """
+    with open_means(cache=cache, offline=offline, report=report or Silence()) as means:
+        groups = gather(words, means, prefix=prefix, platform=platform, python=python)
+    return InspectionReport(
+        artifacts=tuple(inspection for group in groups for inspection in _inspections(group)),
+        notes=tuple(dict.fromkeys(note for group in groups for note in group.notes)),
+        problems=tuple(problem_of(problem) for group in groups for problem in group.problems),
+    )
+
+
+def needs_in_group(group: Group) -> tuple[Needs, ...]:
+    """What each artifact of a group needs; of those in one environment with regard to the others."""
+    readings = [one.reading for one in group.looked]
+    return needs_together(readings) if group.together else tuple(map(needs_of, readings))
+
+
+def _inspections(group: Group) -> Iterator[Inspection]:
+    for looked, needs in zip(group.looked, needs_in_group(group), strict=True):
+        yield _inspection(group.target, looked, needs)
+
+
+def _inspection(target: str, looked: Looked, needs: Needs) -> Inspection:
+    reading = looked.reading
+    codes = {file.path: file.code for file in reading.files if file.code}
+    return Inspection(
+        target=target,
+        artifact=reading.artifact,
+        needs=needs,
+        libraries=tuple(
+            msgspec.structs.replace(summarize_library(code), path=path) for path, code in sorted(codes.items())
+        ),
+        # The units are in `needs` already.
+        files=tuple(msgspec.structs.replace(file, code=None) for file in reading.files),
+        requires=reading.requires,
+        imports=reading.imports,
+        members=reading.members,
+        problems=(*((looked.note,) if looked.note else ()), *reading.problems),
+        complete=reading.complete,
+        fetched_bytes=looked.fetched_bytes,
+    )

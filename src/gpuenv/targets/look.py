@@ -1,0 +1,120 @@
+"""Looks into one file: from the cache where it was read before, else where it is, and keeps what it read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from gpuenv.artifacts.bare_files import read_bare_file
+from gpuenv.artifacts.cache import hash_key, place_key
+from gpuenv.artifacts.conda_packages import read_conda
+from gpuenv.artifacts.sdists import read_sdist
+from gpuenv.artifacts.sources import LocalSource, Source
+from gpuenv.artifacts.wheel_names import artifact_of_wheel_name
+from gpuenv.artifacts.wheels import read_wheel
+from gpuenv.errors import FormatError, RequestError
+from gpuenv.model import Artifact, ArtifactKind, NativeFile, Reading
+from gpuenv.targets.means import Looked, Means
+from gpuenv.targets.wanted import WantedFile
+
+__all__ = ["look_into_file"]
+
+
+def look_into_file(file: WantedFile, means: Means) -> Looked:
+    """What is in the file. What was read of it before a failure or an interruption is kept for the next time.
+
+    Any `GpuenvError` where it cannot be looked at; a reading that broke off on the way is given as far as it got.
+    """
+    key = _key(file)
+    reading = means.cache.load(key) if key else None
+    fetched = 0
+    if reading is None or not reading.complete:
+        means.report.detail(f"reading {file.filename}")
+        with means.cache.lock(key or file.filename):
+            # Another process may have read it meanwhile.
+            reading = (means.cache.load(key) if key else None) or reading
+            if reading is None or not reading.complete:
+                reading, fetched = _read(file, means, key, before=reading)
+    return Looked(reading=_placed(reading, file), fetched_bytes=fetched, python=file.python, note=file.note)
+
+
+def _key(file: WantedFile) -> str | None:
+    if file.sha256:
+        return hash_key(file.sha256)
+    return place_key(file.path) if file.path else None
+
+
+def _read(file: WantedFile, means: Means, key: str | None, *, before: Reading | None) -> tuple[Reading, int]:
+    if file.path is not None:
+        source: Source = LocalSource(file.path)
+        return _read_source(source, file, means, key, before), 0
+    url = file.fetch_url
+    if url is None:
+        raise RequestError(f"`{file.filename}` has no address and is not here")
+    with means.open_file(url, name=file.filename, size_bytes=file.size_bytes) as remote:
+        reading = _read_source(remote, file, means, key, before)
+        return reading, remote.fetched_bytes
+
+
+def _read_source(source: Source, file: WantedFile, means: Means, key: str | None, before: Reading | None) -> Reading:
+    artifact = _artifact(file, source)
+    known = {one.path: one for one in before.files} if before else {}
+    finished: list[NativeFile] = [*known.values()]
+
+    def keep(native: NativeFile) -> None:
+        finished.append(native)
+        means.report.detail(f"read {native.path} of {file.filename}")
+
+    try:
+        reading = _reader_of(file.kind)(source, artifact, known, keep)
+    except BaseException:
+        if key and len(finished) > len(known):
+            broken_off = Reading(artifact=artifact, files=tuple(finished), complete=False)
+            means.cache.store(key, broken_off)
+        raise
+    if key and (reading.complete or reading.files):
+        means.cache.store(key, reading)
+    return reading
+
+
+Reader = Callable[[Source, Artifact, dict[str, NativeFile], Callable[[NativeFile], None]], Reading]
+
+
+def _reader_of(kind: ArtifactKind) -> Reader:
+    if kind is ArtifactKind.WHEEL:
+        return lambda source, artifact, known, keep: read_wheel(source, artifact, known=known, on_file=keep)
+    if kind is ArtifactKind.CONDA:
+        return lambda source, artifact, _, keep: read_conda(source, artifact, on_file=keep)
+    if kind is ArtifactKind.SDIST:
+        return lambda source, artifact, _, __: read_sdist(source, artifact)
+    return lambda source, artifact, _, __: read_bare_file(source, artifact)
+
+
+def _artifact(file: WantedFile, source: Source) -> Artifact:
+    known = Artifact(kind=file.kind, name=file.name, version=file.version, build=file.build)
+    if file.kind is ArtifactKind.WHEEL:
+        try:
+            known = artifact_of_wheel_name(file.filename)
+        except FormatError:
+            # A file here may have any name; its metadata tells what it is.
+            if file.path is None:
+                raise
+    return msgspec.structs.replace(
+        known,
+        filename=file.filename,
+        location=source.location,
+        sha256=file.sha256,
+        size_bytes=source.size_bytes,
+    )
+
+
+def _placed(reading: Reading, file: WantedFile) -> Reading:
+    """The reading as one of this file: it may have been read at another place."""
+    artifact = msgspec.structs.replace(
+        reading.artifact,
+        filename=file.filename,
+        location=str(file.path) if file.path else file.url or reading.artifact.location,
+        sha256=file.sha256 or reading.artifact.sha256,
+    )
+    return msgspec.structs.replace(reading, artifact=artifact)
