@@ -217,4 +217,4 @@ def test_platform_rules(case: Case) -> None:
 @pytest.mark.parametrize("here", [LINUX, WINDOWS, MAC, POWER, RISCV, ORIN])
 def test_what_uses_no_gpu_runs_on_any_machine_that_it_is_built_for(here: Machine) -> None:
     """A pure Python package gets no word at all."""
-    assert check(Needs(subject="six 1.17"), here) == ()
+    assert check(Needs(subject="six 1.17", libraries=()), here) == ()
