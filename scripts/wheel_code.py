@@ -26,7 +26,7 @@ from wheel_ranges import RemoteWheel
 from gpuenv.binaries.gpu_code import count_kinds, group_units, read_containers
 from gpuenv.binaries.sections import is_elf, is_pe
 from gpuenv.errors import FormatError
-from gpuenv.model import LibraryCode
+from gpuenv.model import LibraryCode, UnitGroup
 
 NATIVE = re.compile(r".+\.(so(\.\d+)*|pyd|dll)", re.IGNORECASE)
 # The smallest library with one kernel and the static CUDA runtime is larger than this.
@@ -120,5 +120,9 @@ def _read_member(wheel: RemoteWheel, member: zipfile.ZipInfo) -> tuple[LibraryCo
 
 
 def _library_row(library: LibraryCode) -> dict[str, Any]:
-    groups = [{"images": [str(image) for image in group.images], "units": group.units} for group in library.groups]
-    return {"name": library.name, "size_bytes": library.size_bytes, "groups": groups}
+    row = {"name": library.name, "size_bytes": library.size_bytes, "groups": _group_rows(library.groups)}
+    return row | ({"relocatable": _group_rows(library.relocatable)} if library.relocatable else {})
+
+
+def _group_rows(groups: tuple[UnitGroup, ...]) -> list[dict[str, Any]]:
+    return [{"images": [str(image) for image in group.images], "units": group.units} for group in groups]

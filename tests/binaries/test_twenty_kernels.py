@@ -181,7 +181,15 @@ def test_the_runtime_is_linked_statically_unless_told_otherwise(files: dict[str,
     assert "__cudaRegisterFatBinary" in (shared.links.cuda_symbols or ())
 
 
-@pytest.mark.skipif(not shutil.which("cuobjdump"), reason="needs `cuobjdump` of the CUDA toolkit")
+def _lister_release() -> tuple[int, ...]:
+    if not shutil.which("cuobjdump"):
+        return (0,)
+    said = subprocess.run(["cuobjdump", "--version"], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"release (\d+)\.(\d+)", said)
+    return tuple(map(int, found.groups())) if found else (0,)
+
+
+@pytest.mark.skipif(_lister_release() < RELEASE, reason="needs `cuobjdump` that is no older than `nvcc`")
 @pytest.mark.parametrize("name", [name for name in BY_NAME if not name.endswith((".ptx", ".cubin", ".a"))])
 def test_cuobjdump_lists_the_same(files: dict[str, Path], name: str) -> None:
     """NVIDIA's own lister, which leaves out the `f` of SASS."""

@@ -94,7 +94,6 @@ class ReadingCache:
         # Names that are no valid text cannot be written; their readings are made each time.
         with suppress(OSError, UnicodeError):
             text = to_json(Entry(reading=reading, stamps=dict(stamps or {})), indent=0).encode()
-            place.parent.mkdir(parents=True, exist_ok=True)
             _write(place, text)
             self._sweep()
 
@@ -130,7 +129,7 @@ class ReadingCache:
         if self._home is None:
             return None
         digest = hashlib.sha256(os.fsencode(key)).hexdigest()
-        return self._home / digest[:2] / f"{digest[2:]}.json"
+        return self._home / digest[:1] / f"{digest[1:]}.json"
 
     def _entry(self, key: str) -> Entry | None:
         place = self._place(key)
@@ -168,7 +167,11 @@ def open_cache(*, enabled: bool = True) -> ReadingCache:
 
 
 def _write(place: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=place.parent, suffix=".tmp")
+    try:
+        handle, name = tempfile.mkstemp(dir=place.parent, suffix=".tmp")
+    except FileNotFoundError:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=place.parent, suffix=".tmp")
     beside = Path(name)
     try:
         with open(handle, "wb") as file:  # noqa: PTH123  (a handle, not a path)

@@ -273,6 +273,9 @@ def assemble(kind: BinaryKind, parts: Iterable[Part], *, name: str) -> Binary:
     """The parts of one file as one answer."""
     parts = list(parts)
     containers = [container for part in parts for container in part.containers]
+    if kind in {BinaryKind.ARCHIVE, BinaryKind.OBJECT}:
+        # The device linker has yet to come, so that none of it stands in for another.
+        containers = [replace(container, is_relocatable=False) for container in containers]
     machines = {part.machine for part in parts if part.machine}
     links = _merge_links([part.links for part in parts if part.links])
     seen = frozenset().union(*(part.sightings for part in parts))

@@ -115,11 +115,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """One translation unit: where it lies in the buffer, its length with its header, and its entries."""
+    """One translation unit: where it lies in the buffer, its length with its header, and its entries.
+
+    `is_relocatable` marks the code of an object before the device linker: it is only loaded when it is linked again.
+    """
 
     offset: int
     size_bytes: int
     entries: tuple[Entry, ...]
+    is_relocatable: bool = False
 
     @property
     def images(self) -> tuple[CodeImage, ...]:

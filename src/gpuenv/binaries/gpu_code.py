@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from gpuenv.binaries.buffers import Buffer, ReadableBytes
 from gpuenv.binaries.fatbin import Container, search, walk
@@ -12,6 +13,7 @@ from gpuenv.model import LibraryCode, UnitGroup
 
 __all__ = [
     "GPU_SECTIONS",
+    "RELOCATABLE_SECTIONS",
     "containers_of",
     "count_compressions",
     "count_kinds",
@@ -22,7 +24,8 @@ __all__ = [
 ]
 
 # A PE section name has room for eight bytes, so Windows linkers cut the two long ones.
-GPU_SECTIONS = frozenset({".nv_fatbin", "__nv_relfatbin", ".nv_fatb", "__nv_rel"})
+RELOCATABLE_SECTIONS = frozenset({"__nv_relfatbin", "__nv_rel"})
+GPU_SECTIONS = frozenset({".nv_fatbin", ".nv_fatb"}) | RELOCATABLE_SECTIONS
 
 
 def read_containers(buffer: Buffer) -> Iterator[Container]:
@@ -44,8 +47,13 @@ def read_content(buffer: ReadableBytes) -> tuple[Section, ...]:
 def containers_of(buffer: Buffer, sections: Iterable[Section]) -> Iterator[Container]:
     """The containers of these sections, as `read_containers` gives them."""
     for section in sections:
-        read = walk if section.name in GPU_SECTIONS else search
-        yield from read(buffer, start=section.offset, stop=section.offset + section.size_bytes)
+        stop = section.offset + section.size_bytes
+        if section.name in RELOCATABLE_SECTIONS:
+            for container in walk(buffer, start=section.offset, stop=stop):
+                yield replace(container, is_relocatable=True)
+        else:
+            read = walk if section.name in GPU_SECTIONS else search
+            yield from read(buffer, start=section.offset, stop=stop)
 
 
 def read_library(buffer: Buffer, *, name: str) -> LibraryCode | None:
@@ -54,20 +62,31 @@ def read_library(buffer: Buffer, *, name: str) -> LibraryCode | None:
 
 
 def group_units(containers: Iterable[Container], *, name: str) -> LibraryCode | None:
-    """The units with the same images as one group, the most frequent group first; None when no unit has an image."""
-    counts: Counter[tuple[str, ...]] = Counter()
-    groups, size = {}, 0
-    for container in containers:
-        if images := container.images:
-            key = tuple(map(str, images))
-            groups[key] = images
-            counts[key] += 1
-            size += container.code_bytes
-    if not counts:
+    """The units with the same images as one group, the most frequent group first; None when no unit has an image.
+
+    Where there is code that the device linker made, the relocatable code that it was made from stands apart.
+    """
+    units = [container for container in containers if container.images]
+    linked = [container for container in units if not container.is_relocatable]
+    if not units:
         return None
+    return LibraryCode(
+        name=name,
+        groups=_groups(linked or units),
+        relocatable=_groups(one for one in units if one.is_relocatable) if linked else (),
+        size_bytes=sum(container.code_bytes for container in linked or units),
+    )
+
+
+def _groups(containers: Iterable[Container]) -> tuple[UnitGroup, ...]:
+    counts: Counter[tuple[str, ...]] = Counter()
+    images_of = {}
+    for container in containers:
+        key = tuple(map(str, container.images))
+        images_of[key] = container.images
+        counts[key] += 1
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    units = tuple(UnitGroup(images=groups[key], units=count) for key, count in ordered)
-    return LibraryCode(name=name, groups=units, size_bytes=size)
+    return tuple(UnitGroup(images=images_of[key], units=count) for key, count in ordered)
 
 
 def count_kinds(containers: Iterable[Container]) -> dict[str, int]:

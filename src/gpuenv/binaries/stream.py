@@ -8,6 +8,7 @@ next ones will be, and names are kept before it is known whether they are needed
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Protocol
 
 from gpuenv.binaries.archive import (
@@ -36,7 +37,7 @@ from gpuenv.binaries.buffers import NotKeptError, SparseBuffer
 from gpuenv.binaries.cubin import PtxReader, read_cubin
 from gpuenv.binaries.elf_links import DynamicTable, dynamic_range, newest_glibc, read_dynamic, read_elf_links
 from gpuenv.binaries.fatbin import Container
-from gpuenv.binaries.gpu_code import GPU_SECTIONS, read_content
+from gpuenv.binaries.gpu_code import GPU_SECTIONS, RELOCATABLE_SECTIONS, read_content
 from gpuenv.binaries.keeping import LOST, Keep, KeptNames, KeptParts
 from gpuenv.binaries.links import Links
 from gpuenv.binaries.pe_links import planned_parts, read_pe_links
@@ -305,7 +306,8 @@ def _in_sections(scanner: Scanner, sections: Iterable[Section]) -> Iterator[Cont
     for section in sections:
         stop = section.offset + section.size_bytes
         if section.name in GPU_SECTIONS:
-            yield from scanner.fills(section.offset, stop)
+            is_relocatable = section.name in RELOCATABLE_SECTIONS
+            yield from (replace(one, is_relocatable=is_relocatable) for one in scanner.fills(section.offset, stop))
             continue
         for one in scanner.between(section.offset, stop):
             if one.offset + one.size_bytes <= stop and one.images:

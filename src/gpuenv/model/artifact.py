@@ -117,13 +117,15 @@ class LibrarySummary(Noun, frozen=True, kw_only=True):
     """One library's GPU code in numbers. `sass` and `ptx` are the images of all units together (`sm_90a`,
     `compute_90/ptx8.4`); `coverage` is the share of general units that run, by compute capability, for a driver that
     knows all of its PTX. `breadth` is B and `general_units` the units with at least half of it (docs/rules.md).
-    `ways` says how the library as a whole runs on each: `sass`, `jit` (the driver compiles its PTX), `none` or
-    `unknown`; `runs_on` and `perhaps_on` are the same as spans to read, such as `7.5 to 9.0`.
+    `relocatable` are the images of the objects that they were linked from, where those are in the file. `ways` says
+    how the library as a whole runs on each: `sass`, `jit` (the driver compiles its PTX), `none` or `unknown`;
+    `runs_on` and `perhaps_on` are the same as spans to read, such as `7.5 to 9.0`.
     """
 
     path: str
     sass: tuple[str, ...] = ()
     ptx: tuple[str, ...] = ()
+    relocatable: tuple[str, ...] = ()
     breadth: int = 0
     general_units: int = 0
     units: int = 0

@@ -38,11 +38,13 @@ class LibraryCode(Noun, frozen=True, kw_only=True):
 
     `selects_at_run_time` marks libraries that choose among their units by GPU (NVIDIA's own): any unit that runs
     counts for them. `loaded_for` is set on one of several that do the same for different CUDA versions: only the one
-    for the CUDA in use is loaded (`libbitsandbytes_cuda128.so`).
+    for the CUDA in use is loaded (`libbitsandbytes_cuda128.so`). `relocatable` are the objects that its units were
+    linked from: the driver links them again for a GPU that no unit has code for, if each of them has PTX.
     """
 
     name: str
     groups: tuple[UnitGroup, ...]
+    relocatable: tuple[UnitGroup, ...] = ()
     size_bytes: int = 0
     selects_at_run_time: bool = False
     loaded_for: CudaVersion | None = None

@@ -132,6 +132,25 @@ def _way_of_ptx(isa: PtxIsa | None, *, driver_cuda: CudaVersion | None, built_wi
     )
 
 
+def _way_relinked(
+    library: LibraryCode, gpu: Gpu, *, driver_cuda: CudaVersion | None, built_with: CudaVersion | None
+) -> Way:
+    """How the library's code gets to run when the driver links its objects again, which each must have code for.
+
+    Source: NVIDIA, CUDA Compiler Driver NVCC, Potential Separate Compilation Issues, JIT Linking Support. Which of
+    several units is the linked one is not read, so that with several nobody knows.
+    """
+    ways = [
+        max(way_to_run(image, gpu, driver_cuda=driver_cuda, built_with=built_with) for image in group.images)
+        for group in library.relocatable
+        if group.images
+    ]
+    way = min(ways, default=Way.NONE)
+    if way is Way.NONE:
+        return way
+    return min(way, Way.JIT) if sum(group.units for group in library.groups) == 1 else Way.UNKNOWN
+
+
 def measure_coverage(
     library: LibraryCode, gpu: Gpu, *, driver_cuda: CudaVersion | None, built_with: CudaVersion | None
 ) -> Coverage:
@@ -141,11 +160,12 @@ def measure_coverage(
     # A library whose units are for one GPU generation each, and not all for the same, chooses among them by GPU.
     targets = {frozenset(image.capability for image in group.images) for group in library.groups}
     selects = library.selects_at_run_time or (widest == 1 and len(targets) > 1)
+    relinked = _way_relinked(library, gpu, driver_cuda=driver_cuda, built_with=built_with)
     counted: dict[Way, int] = dict.fromkeys(Way, 0)
     for group, group_breadth in zip(library.groups, breadths, strict=True):
         if selects or group_breadth >= (widest + 1) // 2:
             ways = (way_to_run(image, gpu, driver_cuda=driver_cuda, built_with=built_with) for image in group.images)
-            counted[max(ways, default=Way.NONE)] += group.units
+            counted[max(*ways, relinked)] += group.units
     return Coverage(
         library=library.name,
         general=sum(counted.values()),

@@ -29,6 +29,7 @@ def summarize_library(library: LibraryCode) -> LibrarySummary:
         path=library.name,
         sass=_names(image for image in images if not image.is_ptx),
         ptx=_names(image for image in images if image.is_ptx),
+        relocatable=_names({image for group in library.relocatable for image in group.images}),
         breadth=max((breadth(group) for group in library.groups), default=0),
         general_units=one.general,
         units=sum(group.units for group in library.groups),

@@ -37,6 +37,7 @@ class RawLibrary(Noun, frozen=True, kw_only=True):
 
     name: str
     groups: tuple[RawGroup, ...]
+    relocatable: tuple[RawGroup, ...] = ()
     size_bytes: int = 0
 
 
@@ -95,13 +96,15 @@ def library_code(reading: CodeReading) -> tuple[LibraryCode, ...]:
             name=library.name,
             selects_at_run_time=selects_at_run_time(library.name),
             size_bytes=library.size_bytes,
-            groups=tuple(
-                UnitGroup(images=tuple(_image(text) for text in group.images), units=group.units)
-                for group in library.groups
-            ),
+            groups=_groups(library.groups),
+            relocatable=_groups(library.relocatable),
         )
         for library in reading.libraries
     )
+
+
+def _groups(rows: tuple[RawGroup, ...]) -> tuple[UnitGroup, ...]:
+    return tuple(UnitGroup(images=tuple(_image(text) for text in row.images), units=row.units) for row in rows)
 
 
 @cache
