@@ -12,6 +12,7 @@ each image. The layout is not published by NVIDIA: it was read off files made wi
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ __all__ = [
     "MOST_CONTAINERS",
     "MOST_ENTRIES",
     "SIGNATURE",
+    "SIGNATURE_PATTERN",
     "Buffer",
     "Container",
     "Entry",
@@ -61,6 +63,8 @@ ENTRY_HEADER_BYTES = _ENTRY.size
 ALIGNMENT = 8
 # How a container begins in every version seen; the magic alone also stands in the code that looks for it.
 SIGNATURE = struct.pack("<IHH", MAGIC, 1, _CONTAINER.size)
+# `find` is slow for what ends in a zero.
+SIGNATURE_PATTERN = re.compile(re.escape(SIGNATURE), re.DOTALL)
 # Real units have up to 30 entries and real libraries up to 24,000 units (cufft). The limits keep a file that was made
 # to exhaust memory or time from doing so.
 MOST_ENTRIES = 4096
@@ -187,8 +191,8 @@ def _find(buffer: Buffer, start: int, end: int) -> int:
     """Where the next container seems to begin, -1 for nowhere."""
     for block in range(start, end, _HELD_BYTES):
         stop = min(block + _HELD_BYTES, end)
-        if (found := buffer.find(SIGNATURE, block, min(stop + len(SIGNATURE) - 1, end))) >= 0:
-            return found
+        if found := SIGNATURE_PATTERN.search(buffer, block, min(stop + len(SIGNATURE) - 1, end)):
+            return found.start()
         let_go(buffer, block, stop)
     return -1
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
+from collections import deque
 from dataclasses import dataclass
 
 from gpuenv.binaries.buffers import NotKeptError, SparseBuffer, read_text
@@ -18,7 +20,9 @@ _NAME_LIMIT = 4096
 _TEXT_BLOCK = 8192
 _TEXT = bytes([0, *range(32, 127)])
 _SAMPLE_STEP = 31
-_NAME_MARKS = (b"\0cu", b"\0nv", b"\0nccl", b"\0npp", b"\0__cuda", b"\0__nv", b".so", b"GLIBC_2.", b"ORIGIN")
+# One pattern for each first byte, so that the search can pass over all others.
+_NAME_MARKS = tuple(map(re.compile, (rb"\0(?:cu|n(?:v|ccl|pp)|__(?:cuda|nv))", rb"\.so", rb"GLIBC_2\.", rb"ORIGIN")))
+_LONGEST_MARK = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +41,8 @@ class KeptParts:
     def __init__(self, keep: Keep) -> None:
         self._keep = keep
         self._head = bytearray()
-        self._tail = b""
+        self._tail: deque[bytes] = deque()
+        self._tail_size = 0
         self._planned: list[tuple[int, int, bytearray]] = []
         self._left = keep.parts_bytes
         self.size = 0
@@ -56,12 +61,16 @@ class KeptParts:
         for first, last, kept in self._planned:
             if first < end and last > start:
                 kept.extend(block[max(0, first - start) : last - start])
-        self._tail = (self._tail + block)[-self._keep.tail_bytes :]
+        self._tail.append(block)
+        self._tail_size += len(block)
+        while self._tail_size - len(self._tail[0]) >= self._keep.tail_bytes:
+            self._tail_size -= len(self._tail.popleft())
         self.size = end
 
     def view(self) -> SparseBuffer:
         """What is kept so far, as a file that ends here."""
-        parts = [(0, bytes(self._head)), (self.size - len(self._tail), self._tail)]
+        tail = b"".join(self._tail)[-self._keep.tail_bytes :]
+        parts = [(0, bytes(self._head)), (self.size - len(tail), tail)]
         return SparseBuffer([*parts, *((first, bytes(kept)) for first, _, kept in self._planned)], self.size)
 
 
@@ -93,11 +102,8 @@ class KeptNames:
             return
         begin = max(0, start - base - (0 if was_text else _TEXT_BLOCK))
         for mark in _NAME_MARKS:
-            end = stop - base + len(mark) - 1
-            at = window.find(mark, begin, end)
-            while at >= 0:
-                self._see(window, base, at)
-                at = window.find(mark, at + 1, end)
+            for found in mark.finditer(window, begin, stop - base + _LONGEST_MARK - 1):
+                self._see(window, base, found.start())
 
     def _see(self, window: bytes, base: int, at: int) -> None:
         first = window.rfind(b"\0", max(0, at - _NAME_LIMIT), at + 1) + 1

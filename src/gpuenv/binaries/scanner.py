@@ -13,6 +13,7 @@ from gpuenv.binaries.fatbin import (
     MOST_CONTAINERS,
     MOST_ENTRIES,
     SIGNATURE,
+    SIGNATURE_PATTERN,
     Container,
     Entry,
     read_container_header,
@@ -115,7 +116,8 @@ class Scanner:
         if limit <= self._at:
             return False
         start = self._at - self._base
-        found = self._window.find(SIGNATURE, start, min(limit + len(SIGNATURE) - 1, end) - self._base)
+        match = SIGNATURE_PATTERN.search(self._window, start, min(limit + len(SIGNATURE) - 1, end) - self._base)
+        found = match.start() if match else -1
         stop = self._base + found if found >= 0 else limit
         self._note_gap(start, stop, ends=found >= 0)
         if stop > self._at:

@@ -10,6 +10,8 @@ import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
 
 from gpuenv.binaries.buffers import NotKeptError, ReadableBytes, read_text, unpack
 from gpuenv.errors import FormatError
@@ -18,10 +20,11 @@ __all__ = [
     "ELF_CUDA",
     "ELF_RELOCATABLE",
     "ElfHeader",
+    "LoadedSpan",
     "Section",
-    "executable_ranges",
     "is_elf",
     "is_pe",
+    "loaded_spans",
     "pe_header_offset",
     "pe_sections",
     "processor",
@@ -65,6 +68,15 @@ class Section:
     has_content: bool = True
     is_data: bool = True
     is_code: bool = False
+
+
+class LoadedSpan(NamedTuple):
+    """A part of a file that is mapped when it is loaded, from `start` to `stop`."""
+
+    start: int
+    stop: int
+    has_code: bool
+    has_data: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,26 +202,35 @@ def _elf_sections(buffer: ReadableBytes) -> Iterator[Section]:
             )
 
 
-def executable_ranges(start: ReadableBytes) -> list[tuple[int, int]]:
-    """From where to where in the file lies nothing but machine code of the processor, by the start of the file.
+def loaded_spans(start: ReadableBytes) -> tuple[LoadedSpan, ...]:
+    """Which parts of a file a loader maps, and whether machine code or data is in each, by the start of the file.
 
-    Empty where linkers put constants into the same segment, as they did before binutils 2.31: then it holds the
-    header of the file too. Empty also where the headers are broken.
+    Linkers before binutils 2.31 put code and constants into one segment, which begins with the header of the file.
+    Empty for files that are not loaded (objects), or where the headers are broken or say it further on.
     """
-    found: list[tuple[int, int]] = []
-    with suppress(FormatError):
-        if is_pe(start):
-            return [(one.offset, one.offset + one.size_bytes) for one in pe_sections(start) if one.is_code]
-        elf = read_elf_header(start)
-        for index in range(min(elf.segment_count, _MOST_SEGMENTS) if elf.segments_at else 0):
-            at = elf.segments_at + index * elf.segment_size
-            if elf.bits == 64:
-                kind, flags, offset, _, _, size = unpack(elf.order + "IIQQQQ", start, at)
-            else:
-                kind, offset, _, _, size, _, flags = unpack(elf.order + "IIIIIII", start, at)
-            if kind == _LOADED_SEGMENT and flags & 1:
-                found.append((offset, offset + size))
-    return [] if any(first == 0 for first, _ in found) else sorted(found)
+    with suppress(FormatError, NotKeptError):
+        spans = sorted(_pe_spans(start) if is_pe(start) else _elf_spans(start))
+        if all(before.stop <= after.start for before, after in pairwise(spans)):
+            return tuple(spans)
+    return ()
+
+
+def _pe_spans(start: ReadableBytes) -> Iterator[LoadedSpan]:
+    for one in pe_sections(start):
+        yield LoadedSpan(one.offset, one.offset + one.size_bytes, has_code=one.is_code, has_data=one.is_data)
+
+
+def _elf_spans(start: ReadableBytes) -> Iterator[LoadedSpan]:
+    elf = read_elf_header(start)
+    for index in range(min(elf.segment_count, _MOST_SEGMENTS) if elf.segments_at else 0):
+        at = elf.segments_at + index * elf.segment_size
+        if elf.bits == 64:
+            kind, flags, offset, _, _, size = unpack(elf.order + "IIQQQQ", start, at)
+        else:
+            kind, offset, _, _, size, _, flags = unpack(elf.order + "IIIIIII", start, at)
+        if kind == _LOADED_SEGMENT and size:
+            is_code = bool(flags & 1)
+            yield LoadedSpan(offset, offset + size, has_code=is_code, has_data=not is_code or offset == 0)
 
 
 def pe_sections(buffer: ReadableBytes) -> Iterator[Section]:

@@ -42,14 +42,15 @@ from gpuenv.binaries.keeping import LOST, Keep, KeptNames, KeptParts
 from gpuenv.binaries.links import Links
 from gpuenv.binaries.pe_links import planned_parts, read_pe_links
 from gpuenv.binaries.scanner import Scanner
-from gpuenv.binaries.sections import Section, executable_ranges, processor, read_elf_header
+from gpuenv.binaries.sections import LoadedSpan, Section, loaded_spans, processor, read_elf_header
 from gpuenv.binaries.sightings import Sighting, code_needles, data_needles, sift
 from gpuenv.errors import FormatError
 from gpuenv.versions import LibcVersion
 
 __all__ = ["read_stream"]
 
-_BLOCK = 1 << 18
+_SMALLEST_BLOCK = 1 << 17
+_LARGEST_BLOCK = 1 << 20
 _MOST_SIGHTINGS = 16384
 _LINE_BYTES = 4096
 # The names of sections are usually right before their table, before anyone knows where that will be.
@@ -73,15 +74,20 @@ def read_stream(chunks: Iterable[bytes], *, name: str, keep: Keep | None = None)
 
 
 def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in blocks of one size."""
-    waiting = bytearray()
+    """The same bytes in blocks that are neither so small that each costs more than its bytes, nor so large that they
+    fill the memory.
+    """
+    waiting: list[bytes] = []
+    size = 0
     for chunk in chunks:
-        for start in range(0, len(chunk), _BLOCK):
-            waiting += chunk[start : start + _BLOCK]
-            while len(waiting) >= _BLOCK:
-                yield bytes(waiting[:_BLOCK])
-                del waiting[:_BLOCK]
-    yield bytes(waiting)
+        for start in range(0, len(chunk), _LARGEST_BLOCK):
+            part = chunk if len(chunk) <= _LARGEST_BLOCK else chunk[start : start + _LARGEST_BLOCK]
+            waiting.append(part)
+            size += len(part)
+            if size >= _SMALLEST_BLOCK:
+                yield b"".join(waiting)
+                waiting, size = [], 0
+    yield b"".join(waiting)
 
 
 class _Reader(Protocol):
@@ -236,7 +242,7 @@ class _LinkedReader:
 
     def _begin(self, block: bytes) -> None:
         self._machine = processor(block)
-        self._code = executable_ranges(block)
+        self._loaded = loaded_spans(block)
         self._in_data = data_needles(windows=self._windows)
         self._in_code = code_needles(self._machine, windows=self._windows)
         if self._windows:
@@ -265,28 +271,24 @@ class _LinkedReader:
 
     def _look(self, window: bytes, base: int, start: int, stop: int) -> None:
         """Names are searched for where they can be, which is most of the time that a library takes."""
-        for first, last, is_code in self._parted(start, stop):
-            if is_code or not self._code:
-                self._sightings += sift(window, base, first, last, self._in_code)
-            if is_code:
-                continue
-            self._sightings += sift(window, base, first, last, self._in_data)
-            if self._kind is BinaryKind.ELF:
-                self._names.look(window, base, first, last)
+        for part in self._parted(start, stop):
+            if part.has_code:
+                self._sightings += sift(window, base, part.start, part.stop, self._in_code)
+            if part.has_data:
+                self._sightings += sift(window, base, part.start, part.stop, self._in_data)
+            if part.has_data and self._kind is BinaryKind.ELF:
+                self._names.look(window, base, part.start, part.stop)
         if len(self._sightings) > _MOST_SIGHTINGS:
             raise FormatError(f"the file names more than {_MOST_SIGHTINGS} libraries")
 
-    def _parted(self, start: int, stop: int) -> Iterator[tuple[int, int, bool]]:
-        """The parts of a span in order, with whether each is nothing but machine code of the processor."""
-        for first, last in self._code:
-            if start < min(first, stop):
-                yield start, min(first, stop), False
-                start = first
-            if start < min(last, stop) and first <= start:
-                yield start, min(last, stop), True
-                start = last
-        if start < stop:
-            yield start, stop, False
+    def _parted(self, start: int, stop: int) -> Iterator[LoadedSpan]:
+        """The parts of a span that are loaded, all of it where the headers do not tell."""
+        if not self._loaded:
+            yield LoadedSpan(start, stop, has_code=True, has_data=True)
+        for span in self._loaded:
+            first, last = max(start, span.start), min(stop, span.stop)
+            if first < last:
+                yield span._replace(start=first, stop=last)
 
     def _links(self, view: SparseBuffer) -> Links | None:
         try:
