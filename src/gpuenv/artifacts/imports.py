@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 from gpuenv.facts.frameworks import gpu_modules, gpu_packages
 
@@ -80,7 +81,7 @@ def find_imports(path: str, text: bytes) -> Iterator[str]:
 
     What only type checkers see does not count. A source that does not parse is searched line by line.
     """
-    if is_aside(path) or not any(module.rpartition(".")[2].encode() in text for module in gpu_modules()):
+    if is_aside(path) or not _names_some(text):
         return
     seen: set[str] = set()
     for module in _modules(text):
@@ -88,6 +89,18 @@ def find_imports(path: str, text: bytes) -> Iterator[str]:
         if found and found not in seen:
             seen.add(found)
             yield found
+
+
+def _names_some(text: bytes) -> bool:
+    """Whether a GPU package is named in a line on imports, for most sources are not worth parsing."""
+    marks = _marks()
+    return any(marks.search(line) for line in text.split(b"\n") if b"import" in line)
+
+
+@cache
+def _marks() -> re.Pattern[bytes]:
+    names = sorted({module.partition(".")[0] for module in gpu_modules()})
+    return re.compile(b"|".join(re.escape(name.encode()) for name in names))
 
 
 def _gpu_module(module: str) -> str | None:

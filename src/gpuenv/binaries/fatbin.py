@@ -16,6 +16,7 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from gpuenv.binaries.buffers import Buffer, let_go
 from gpuenv.errors import FormatError
@@ -75,6 +76,10 @@ _HELD_BYTES = 1 << 23
 _KIND_NAMES = {KIND_PTX: "ptx", KIND_ELF: "elf", KIND_LTO: "lto"}
 
 
+# Kind, architecture, flags on the architecture, PTX ISA.
+Target = tuple[int, int, int, tuple[int, int]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One image of a container. Sizes are bytes; `size_bytes` is what it takes in the file."""
@@ -99,22 +104,33 @@ class Entry:
     @property
     def image(self) -> CodeImage | None:
         """What the entry targets; None for a kind that no driver runs and for an architecture without a name."""
-        if self.kind not in {KIND_PTX, KIND_ELF} or not 10 <= self.architecture <= 999:
-            return None
-        is_ptx = self.kind == KIND_PTX
-        major, minor = self.ptx_isa
-        return CodeImage(
-            ComputeCapability(str(self.architecture)),
-            is_ptx=is_ptx,
-            suffix=self._suffix,
-            ptx_isa=PtxIsa(f"{major}.{minor}") if is_ptx and 0 < major < 100 and minor < 100 else None,
-        )
+        return _image(*self.target)
 
     @property
-    def _suffix(self) -> str:
-        if self.flags & FLAG_ARCHITECTURE_SPECIFIC:
-            return "a"
-        return "f" if self.flags & FLAG_FAMILY_SPECIFIC else ""
+    def target(self) -> Target:
+        """What tells its image from others: kind, architecture, flags on the architecture, and for PTX the ISA."""
+        flags = self.flags & (FLAG_ARCHITECTURE_SPECIFIC | FLAG_FAMILY_SPECIFIC)
+        return self.kind, self.architecture, flags, self.ptx_isa if self.kind == KIND_PTX else (0, 0)
+
+
+# Libraries have tens of thousands of units with the same few images.
+@lru_cache(maxsize=1024)
+def _image(kind: int, architecture: int, flags: int, isa: tuple[int, int]) -> CodeImage | None:
+    if kind not in {KIND_PTX, KIND_ELF} or not 10 <= architecture <= 999:
+        return None
+    is_ptx = kind == KIND_PTX
+    major, minor = isa
+    return CodeImage(
+        ComputeCapability(str(architecture)),
+        is_ptx=is_ptx,
+        suffix="a" if flags & FLAG_ARCHITECTURE_SPECIFIC else "f" if flags & FLAG_FAMILY_SPECIFIC else "",
+        ptx_isa=PtxIsa(f"{major}.{minor}") if is_ptx and 0 < major < 100 and minor < 100 else None,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _images(targets: frozenset[Target]) -> tuple[CodeImage, ...]:
+    return tuple(sorted({image for target in targets if (image := _image(*target))}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +148,7 @@ class Container:
     @property
     def images(self) -> tuple[CodeImage, ...]:
         """What the unit targets, each image once, SASS before PTX and the oldest first."""
-        return tuple(sorted({image for entry in self.entries if (image := entry.image)}))
+        return _images(frozenset(entry.target for entry in self.entries))
 
     @property
     def code_bytes(self) -> int:

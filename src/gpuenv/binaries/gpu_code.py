@@ -14,6 +14,7 @@ from gpuenv.model import LibraryCode, UnitGroup
 __all__ = [
     "GPU_SECTIONS",
     "RELOCATABLE_SECTIONS",
+    "can_hold_gpu_code",
     "containers_of",
     "count_compressions",
     "count_kinds",
@@ -44,9 +45,14 @@ def read_content(buffer: ReadableBytes) -> tuple[Section, ...]:
     return tuple(section for section in sections if section.has_content) if sections else (whole,)
 
 
+def can_hold_gpu_code(section: Section) -> bool:
+    """Whether GPU code may lie in a section: not among the machine code of the processor."""
+    return section.is_data or not section.is_code
+
+
 def containers_of(buffer: Buffer, sections: Iterable[Section]) -> Iterator[Container]:
     """The containers of these sections, as `read_containers` gives them."""
-    for section in sections:
+    for section in filter(can_hold_gpu_code, sections):
         stop = section.offset + section.size_bytes
         if section.name in RELOCATABLE_SECTIONS:
             for container in walk(buffer, start=section.offset, stop=stop):
@@ -79,14 +85,9 @@ def group_units(containers: Iterable[Container], *, name: str) -> LibraryCode | 
 
 
 def _groups(containers: Iterable[Container]) -> tuple[UnitGroup, ...]:
-    counts: Counter[tuple[str, ...]] = Counter()
-    images_of = {}
-    for container in containers:
-        key = tuple(map(str, container.images))
-        images_of[key] = container.images
-        counts[key] += 1
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return tuple(UnitGroup(images=images_of[key], units=count) for key, count in ordered)
+    counts = Counter(container.images for container in containers)
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], tuple(map(str, item[0]))))
+    return tuple(UnitGroup(images=images, units=count) for images, count in ordered)
 
 
 def count_kinds(containers: Iterable[Container]) -> dict[str, int]:

@@ -37,7 +37,7 @@ from gpuenv.binaries.buffers import NotKeptError, SparseBuffer
 from gpuenv.binaries.cubin import PtxReader, read_cubin
 from gpuenv.binaries.elf_links import DynamicTable, dynamic_range, newest_glibc, read_dynamic, read_elf_links
 from gpuenv.binaries.fatbin import Container
-from gpuenv.binaries.gpu_code import GPU_SECTIONS, RELOCATABLE_SECTIONS, read_content
+from gpuenv.binaries.gpu_code import GPU_SECTIONS, RELOCATABLE_SECTIONS, can_hold_gpu_code, read_content
 from gpuenv.binaries.keeping import LOST, Keep, KeptNames, KeptParts
 from gpuenv.binaries.links import Links
 from gpuenv.binaries.pe_links import planned_parts, read_pe_links
@@ -305,7 +305,7 @@ class _LinkedReader:
 
 def _in_sections(scanner: Scanner, sections: Iterable[Section]) -> Iterator[Container]:
     """The containers as `containers_of` gives them, of those that passed."""
-    for section in sections:
+    for section in filter(can_hold_gpu_code, sections):
         stop = section.offset + section.size_bytes
         if section.name in GPU_SECTIONS:
             is_relocatable = section.name in RELOCATABLE_SECTIONS
