@@ -236,12 +236,23 @@ def test_the_main_library_has_most_code_and_is_not_one_of_nvidias() -> None:
     assert main_library((library(),)) is main_library(()) is None
 
 
+def test_the_main_library_is_a_general_one() -> None:
+    """The largest may be for few GPUs on purpose; a small one for many GPUs stands for nothing."""
+    special = library("300: sm_80 sm_90a", name="attention.so", size=55)
+    general = library("28: sm_70 sm_75 sm_80 sm_90 sm_100 sm_120", name="_C.so", size=35)
+    helper = library("1: sm_50 sm_60 sm_70 sm_80 sm_90 sm_100 sm_120", name="helper.so", size=5)
+    assert main_library((special, general, helper)) is general
+    assert main_library((special, helper)) is special
+    assert main_library((special, library("1: sm_60 sm_70 sm_80", name="other.so", size=50))) is special
+
+
 def test_targets_are_named_by_the_general_units() -> None:
     """Units for one generation beside them are left out."""
     code = library("9: sm_75 sm_80 sm_90 compute_90/ptx8.0", "99: sm_50", "1: sm_75 sm_80 sm_90 sm_100")
     assert targets_in_words(code) == "it has code for 7.5 to 9.0 and PTX for 9.0"
     assert targets_in_words(library("9: sm_75 sm_80", "1: sm_75 sm_80 sm_90 sm_100")) == "it has code for 7.5 to 8.0"
     assert targets_in_words(library("1: compute_70/ptx6.0")) == "it has PTX for 7.0"
+    assert targets_in_words(library("9: sm_80", "1: sm_50", selects=True)) == "it has code for 5.0 to 8.0"
 
 
 def test_ptx_of_a_span_of_toolkits_is_unknown_for_a_driver_between_them() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 
@@ -15,13 +16,16 @@ __all__ = ["show_check"]
 
 # What is said of a machine as a whole is no reason against one package, and stands once in `gpuenv info`.
 _OF_THE_MACHINE = {"host-memory", "cpu-cores", "board-class"}
+_ON_CODE = {"kernel-image", "side-library", "toolkit-dropped-gpu", "driver-loads-ptx"}
+_FEW_PACKAGES = 3
+_ASKED_GPU = re.compile(r"gpu=([^,]+)")
 
 
 def show_check(report: CheckReport, machines: tuple[Machine, ...], *, verbose: bool) -> None:
     """Print the report for `machines`, which are those it was made for."""
     with page() as out:
         if len(machines) == 1:
-            out.print(hanging("for ", machine_line(machines[0]), indent=0))
+            out.print(hanging("for ", machine_line(machines[0])))
             out.print()
         if not report.rows:
             return
@@ -30,9 +34,13 @@ def show_check(report: CheckReport, machines: tuple[Machine, ...], *, verbose: b
             shown = list(report.rows)
         if len(machines) == 1:
             _show_list(out, shown)
+            _show_reasons(out, shown, machines, verbose=verbose)
+        elif len(shown) <= _FEW_PACKAGES:
+            _show_each(out, shown, machines, verbose=verbose)
         else:
             _show_matrix(out, shown, machines)
-        _show_reasons(out, shown, machines, verbose=verbose)
+            _show_reasons(out, shown, machines, verbose=verbose)
+        _show_hints(out, shown)
         for note in report.notes:
             out.print(hanging("note: ", printable(note)))
         if left := len(report.rows) - len(shown):
@@ -44,18 +52,37 @@ def _says_something(row: CheckedArtifact) -> bool:
 
 
 def _show_list(out: Console, rows: list[CheckedArtifact]) -> None:
+    """One machine: the packages with their first reasons."""
     table = plain_table("package", "verdict", "")
     for row in rows:
-        answer = row.answers[0]
-        if answer is None:
-            continue
-        said = next(iter(_reasons(answer, verbose=False)), None)
-        table.add_row(printable(row.subject), verdict_text(answer.verdict), printable(said.message) if said else "")
+        if answer := row.answers[0]:
+            table.add_row(printable(row.subject), verdict_text(answer.verdict), _first_reason(answer))
     out.print(table)
 
 
-def _show_matrix(out: Console, rows: list[CheckedArtifact], machines: tuple[Machine, ...]) -> None:
+def _show_each(out: Console, rows: list[CheckedArtifact], machines: tuple[Machine, ...], *, verbose: bool) -> None:
+    """Few packages: for each the machines with their reasons."""
     labels = _labels(machines)
+    for number, row in enumerate(rows):
+        if number:
+            out.print()
+        table = plain_table(printable(row.subject), "verdict", "")
+        for label, answer in zip(labels, row.answers, strict=True):
+            if answer is None:
+                table.add_row(label, "", "no part of what it gets")
+                continue
+            table.add_row(label, verdict_text(answer.verdict), _first_reason(answer))
+            for one in list(_reasons(answer, verbose=verbose))[1:]:
+                if verbose or not _is_plain(one):
+                    table.add_row("", verdict_text(one.verdict), printable(one.message))
+        out.print(table)
+
+
+def _show_matrix(out: Console, rows: list[CheckedArtifact], machines: tuple[Machine, ...]) -> None:
+    """Several of both: verdicts only."""
+    labels = _labels(machines)
+    if sum(len(label) + 2 for label in labels) + max(len(row.subject) for row in rows) > out.width:
+        labels = [f"#{number}" for number in range(1, len(machines) + 1)]
     for label, machine in zip(labels, machines, strict=True):
         out.print(hanging(f"{label}  ", machine_line(machine)))
     out.print()
@@ -67,56 +94,78 @@ def _show_matrix(out: Console, rows: list[CheckedArtifact], machines: tuple[Mach
 
 
 def _labels(machines: tuple[Machine, ...]) -> list[str]:
-    """A short name for each machine: its GPU, and its number where two have the same."""
-    names = [machine.gpus[0].name if machine.gpus else "no GPU" for machine in machines]
-    short = [name.removeprefix("NVIDIA ").removeprefix("GeForce ").removeprefix("Tesla ") for name in names]
-    counts, seen = Counter(short), Counter[str]()
+    """A short name for each machine: the GPU it was asked for with, its driver where they differ, else a number."""
+    names = [_short_name(machine) for machine in machines]
+    drivers = [str(machine.driver.version) if machine.driver.version else "no driver" for machine in machines]
+    if len(set(names)) < len(names) and len(set(drivers)) > 1:
+        names = [f"{name}, {driver}" for name, driver in zip(names, drivers, strict=True)]
+    counts, seen = Counter(names), Counter[str]()
     labels = []
-    for one in short:
+    for one in names:
         seen[one] += 1
         labels.append(f"{one} #{seen[one]}" if counts[one] > 1 else one)
     return labels
 
 
+def _short_name(machine: Machine) -> str:
+    if asked := _ASKED_GPU.search(machine.name):
+        return asked[1].strip()
+    name = machine.gpus[0].name if machine.gpus else "no GPU"
+    return name.removeprefix("NVIDIA ").removeprefix("GeForce ").removeprefix("Tesla ")
+
+
 def _show_reasons(out: Console, rows: list[CheckedArtifact], machines: tuple[Machine, ...], *, verbose: bool) -> None:
-    labels = _labels(machines)
-    hints: dict[str, None] = {}
-    first = True
-    for row in rows:
-        for label, answer in zip(labels, row.answers, strict=True):
-            if answer is None:
-                continue
-            findings = list(_reasons(answer, verbose=verbose))
-            hints |= dict.fromkeys(hint for one in findings for hint in one.hints if one.verdict is not Verdict.WORKS)
-            # With one machine the first reason stands beside the verdict already.
-            told = findings if verbose or len(machines) > 1 else findings[1:]
-            if not told:
-                continue
-            if first:
-                out.print()
-                out.print(heading("why"))
-                first = False
-            where = f" on {label}" if len(machines) > 1 else ""
-            out.print(hanging("  ", f"{printable(row.subject)}{where}"))
-            for one in told:
-                out.print(hanging(f"    {one.verdict.value}: ", printable(one.message)))
-                if verbose:
-                    for evidence in one.evidence:
-                        source = f" ({evidence.source})" if evidence.source else ""
-                        out.print(hanging("      ", printable(f"{evidence.what}: {evidence.value}{source}")))
-    if not first:
+    """What the table does not tell yet."""
+    told = [
+        (row.subject, label, findings)
+        for row in rows
+        for label, answer in zip(_labels(machines), row.answers, strict=True)
+        if answer and (findings := _untold(answer, is_alone=len(machines) == 1, verbose=verbose))
+    ]
+    if told:
+        out.print()
+        out.print(heading("why"))
+    for subject, label, findings in told:
+        out.print(hanging("  ", printable(subject) + (f" on {label}" if len(machines) > 1 else "")))
+        for one in findings:
+            out.print(hanging(f"    {one.verdict.value}: ", printable(one.message)))
+            for evidence in one.evidence if verbose else ():
+                source = f" ({evidence.source})" if evidence.source else ""
+                out.print(hanging("      ", printable(f"{evidence.what}: {evidence.value}{source}")))
+
+
+def _untold(answer: MachineAnswer, *, is_alone: bool, verbose: bool) -> list[Finding]:
+    """With one machine the first reason stands beside the verdict."""
+    findings = list(_reasons(answer, verbose=verbose))
+    if verbose:
+        return findings
+    return [one for one in findings[1 if is_alone else 0 :] if not _is_plain(one)]
+
+
+def _show_hints(out: Console, rows: list[CheckedArtifact]) -> None:
+    findings = [one for row in rows for answer in row.answers if answer for one in _reasons(answer, verbose=False)]
+    hints = dict.fromkeys(hint for one in findings if one.verdict is not Verdict.WORKS for hint in one.hints)
+    if hints:
         out.print()
     for hint in hints:
         out.print(hanging("hint: ", hint))
 
 
+def _first_reason(answer: MachineAnswer) -> str:
+    first = next(_reasons(answer, verbose=False), None)
+    return printable(first.message) if first else "" if answer.uses_gpu else "uses no GPU"
+
+
+def _is_plain(finding: Finding) -> bool:
+    """Whether a finding only says once more that it works."""
+    return finding.verdict is Verdict.WORKS and finding.rule != "side-library"
+
+
 def _reasons(answer: MachineAnswer, *, verbose: bool) -> Iterator[Finding]:
-    """The findings that tell why, the worst first: all of them with `verbose`, else objections and remarks on code."""
+    """The findings that tell why, the worst first: all of them with `verbose`, else objections and words on code."""
     told = [
         one
         for one in answer.findings
-        if verbose
-        or (one.verdict is not Verdict.WORKS and one.rule not in _OF_THE_MACHINE)
-        or one.rule in {"kernel-image", "side-library", "toolkit-dropped-gpu", "driver-loads-ptx"}
+        if verbose or (one.verdict is not Verdict.WORKS and one.rule not in _OF_THE_MACHINE) or one.rule in _ON_CODE
     ]
     yield from sorted(told, key=lambda one: -one.verdict.badness)

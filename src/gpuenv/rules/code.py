@@ -12,6 +12,9 @@ from gpuenv.rules.coverage import Coverage, Way, breadth, measure_coverage
 from gpuenv.rules.reading import cuda_gpus, driver_evidence, gpu_evidence, gpu_label, served_cuda
 from gpuenv.versions import ComputeCapability, CudaVersion
 
+LARGE = 0.1
+"""From this share of a package's own GPU code on a library counts as large."""
+
 
 def kernel_image(needs: Needs, machine: Machine) -> Iterator[Finding]:
     """The library with most GPU code must have SASS for the GPU, or PTX that the driver can compile. Otherwise the
@@ -117,24 +120,35 @@ def _if_loaded(library: LibraryCode) -> str:
 
 
 def main_library(libraries: tuple[LibraryCode, ...]) -> LibraryCode | None:
-    """The library with most GPU code, by its bytes and then its units; None where there is none.
+    """The library that decides: of the general ones the one with most GPU code, in bytes and then in units; None where
+    there is no code.
 
-    NVIDIA's own libraries stand back: where a wheel brings them along, they are larger than the package's code.
+    General are those that are made for at least half as many GPU generations as the widest of the large ones: vLLM's
+    largest library is attention for Ampere and Hopper alone. NVIDIA's own libraries stand back: where a wheel brings
+    them along, they are larger than the package's code.
     """
+    with_code = [library for library in libraries if library.groups]
+    own = [library for library in with_code if not library.selects_at_run_time] or with_code
+    enough = LARGE * sum(library.size_bytes for library in own)
+    large = [library for library in own if library.size_bytes >= enough]
+    widest = max(map(_widest, large), default=0)
+    general = [library for library in large if _widest(library) >= (widest + 1) // 2]
+    return max(general, key=lambda one: (one.size_bytes, sum(group.units for group in one.groups)), default=None)
 
-    def weight(library: LibraryCode) -> tuple[bool, int, int]:
-        return not library.selects_at_run_time, library.size_bytes, sum(group.units for group in library.groups)
 
-    return max((library for library in libraries if library.groups), key=weight, default=None)
+def _widest(library: LibraryCode) -> int:
+    return max((breadth(group) for group in library.groups), default=0)
 
 
 def targets_in_words(library: LibraryCode) -> str:
-    """What a library's general units were made for: `it has code for 7.5 to 12.0 and PTX for 12.0`."""
-    widest = max(breadth(group) for group in library.groups)
-    groups = [group for group in library.groups if breadth(group) >= (widest + 1) // 2]
-    most = max(groups, key=lambda group: group.units)
-    machine_code = sorted({image.capability for image in most.images if not image.is_ptx})
-    portable = sorted({image.capability for image in most.images if image.is_ptx})
+    """What a library's units, or its general ones, were made for: `it has code for 7.5 to 12.0 and PTX for 12.0`."""
+    widest = _widest(library)
+    general = [group for group in library.groups if breadth(group) >= (widest + 1) // 2]
+    # One that chooses among its units serves all that any of them is for.
+    told = library.groups if library.selects_at_run_time else (max(general, key=lambda group: group.units),)
+    images = [image for group in told for image in group.images]
+    machine_code = sorted({image.capability for image in images if not image.is_ptx})
+    portable = sorted({image.capability for image in images if image.is_ptx})
     parts = [f"code for {_span(machine_code)}"] if machine_code else []
     parts += [f"PTX for {_span(portable)}"] if portable else []
     return "it has " + " and ".join(parts)
