@@ -123,10 +123,20 @@ SIDES = [
     # Half as general as the main library (3 of 5 majors) is a defect, less is on purpose.
     side(DEGRADED, MAIN, library("9: sm_80 sm_90 sm_100", name="libside.so"), says="in 0 of 9 units"),
     side(
-        DEGRADED, library("9: sm_75 sm_80 sm_90 sm_120"), library("9: sm_80 sm_90", name="b.so", size=1), says="in 0 of"
+        DEGRADED,
+        library("9: sm_75 sm_80 sm_90 sm_120"),
+        library("9: sm_80 sm_90", name="b.so", size=GIB // 4),
+        says="in 0 of",
     ),
-    side(WORKS, library("9: sm_75 sm_80 sm_90 sm_120"), library("9: sm_80", name="b.so", size=1), says="on purpose"),
+    side(
+        WORKS,
+        library("9: sm_75 sm_80 sm_90 sm_120"),
+        library("9: sm_80", name="b.so", size=GIB // 4),
+        says="on purpose",
+    ),
     side(WORKS, MAIN, library("9: sm_90a sm_100a", name="_flashmla_C.so"), says="for other GPUs on purpose"),
+    # cuFFT's compatibility library has one unit without a kernel.
+    side(WORKS, library("9: sm_75", "9: sm_80"), library("1: sm_52", name="libcufftw.so.11", size=872)),
     side(WORKS, MAIN, library("9: sm_90a sm_100a", name="_flashmla_C.so"), board="H100"),
     # A part of its units without code is enough.
     side(

@@ -50,7 +50,7 @@ def show_inspection(out: Console, inspection: Inspection, *, verbose: bool) -> N
 def summary_row(inspection: Inspection) -> tuple[str, str, str, str]:
     """Name, how it uses a GPU, CUDA, and the GPUs that its main library runs on."""
     needs = inspection.needs
-    main = max(inspection.libraries, key=lambda one: (not one.chooses_at_run_time, one.size_bytes), default=None)
+    main = next((one for one in inspection.libraries if one.is_main), None)
     return (
         printable(inspection.artifact.subject),
         support_in_words(needs),

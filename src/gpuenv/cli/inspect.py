@@ -85,7 +85,8 @@ def _show(report: InspectionReport, *, summary: bool, verbose: bool) -> None:
             table = plain_table("package", "uses a GPU", "CUDA", "runs on")
             for inspection in report.artifacts if verbose else shown:
                 table.add_row(*summary_row(inspection))
-            out.print(table)
+            if table.row_count:
+                out.print(table)
         else:
             for number, inspection in enumerate(shown):
                 if number:

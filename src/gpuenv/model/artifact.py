@@ -114,15 +114,17 @@ class Reading(Noun, frozen=True, kw_only=True):
 
 
 class LibrarySummary(Noun, frozen=True, kw_only=True):
-    """One library's GPU code in numbers. `sass` and `ptx` are the images of all units together (`sm_90a`,
-    `compute_90/ptx8.4`); `coverage` is the share of general units that run, by compute capability, for a driver that
-    knows all of its PTX. `breadth` is B and `general_units` the units with at least half of it (docs/rules.md).
-    `relocatable` are the images of the objects that they were linked from, where those are in the file. `ways` says
-    how the library as a whole runs on each: `sass`, `jit` (the driver compiles its PTX), `none` or `unknown`;
-    `runs_on` and `perhaps_on` are the same as spans to read, such as `7.5 to 9.0`.
+    """One library's GPU code in numbers. `is_main` marks the one that decides for its package.
+
+    `sass` and `ptx` are the images of all units together (`sm_90a`, `compute_90/ptx8.4`); `relocatable` are the images
+    of the objects that they were linked from, where those are in the file. `breadth` is B and `general_units` the units
+    with at least half of it (docs/rules.md). `coverage` is the share of general units that run, by compute capability,
+    for a driver that knows all of its PTX. `ways` says how the library as a whole runs on each: `sass`, `jit` (the
+    driver compiles its PTX), `none` or `unknown`; `runs_on` and `perhaps_on` are the same as spans, `7.5 to 9.0`.
     """
 
     path: str
+    is_main: bool = False
     sass: tuple[str, ...] = ()
     ptx: tuple[str, ...] = ()
     relocatable: tuple[str, ...] = ()
@@ -168,7 +170,7 @@ class InspectionReport(Noun, frozen=True, kw_only=True):
 class MachineAnswer(Noun, frozen=True, kw_only=True):
     """What the rules say of one artifact on one machine; `artifact` is the build that this machine would get.
 
-    `uses_gpu` tells whether the package has to do with a GPU at all, itself or through another.
+    `uses_gpu` tells whether the package itself uses a GPU.
     """
 
     machine: str

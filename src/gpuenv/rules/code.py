@@ -15,6 +15,9 @@ from gpuenv.versions import ComputeCapability, CudaVersion
 LARGE = 0.1
 """From this share of a package's own GPU code on a library counts as large."""
 
+TINY = 0.0005
+"""Below this share of the main library's GPU code a library holds nothing worth a word: a unit without kernels."""
+
 
 def kernel_image(needs: Needs, machine: Machine) -> Iterator[Finding]:
     """The library with most GPU code must have SASS for the GPU, or PTX that the driver can compile. Otherwise the
@@ -59,7 +62,8 @@ def kernel_image(needs: Needs, machine: Machine) -> Iterator[Finding]:
 
 def side_library(needs: Needs, machine: Machine) -> Iterator[Finding]:
     """A library beside the main one, made for as many GPU generations, may still lack code for this GPU: then a part
-    of the package has no kernel image there. Libraries made for few GPUs on purpose are only remarked on.
+    of the package has no kernel image there. Libraries made for few GPUs on purpose are only remarked on, and those
+    with next to no code (units without kernels) are passed over.
     """
     if not needs.uses_gpu:
         return
@@ -70,7 +74,8 @@ def side_library(needs: Needs, machine: Machine) -> Iterator[Finding]:
             continue
         for library in loaded:
             coverage = _measure(library, gpu, needs, machine)
-            if library is not main and coverage.way not in {Way.SASS, Way.JIT}:
+            is_tiny = library.size_bytes < TINY * main.size_bytes
+            if library is not main and not is_tiny and coverage.way not in {Way.SASS, Way.JIT}:
                 verdict, message = _judge_side(coverage, measured, gpu)
                 evidence = (_units(coverage), gpu_evidence(gpu, machine))
                 yield _finding("side-library", needs, verdict, message, evidence)

@@ -10,7 +10,6 @@ from gpuenv.errors import GpuenvError
 from gpuenv.model import (
     CheckedArtifact,
     CheckReport,
-    GpuSupport,
     Machine,
     MachineAnswer,
     Needs,
@@ -73,7 +72,7 @@ def _answer(looked: Looked, needs: Needs, machine: Machine, python: str | None) 
     return MachineAnswer(
         machine=machine.name,
         verdict=Verdict.worst(finding.verdict for finding in findings),
-        uses_gpu=needs.uses_gpu or needs.gpu_support is not GpuSupport.NONE,
+        uses_gpu=needs.uses_gpu,
         artifact=looked.reading.artifact,
         findings=findings,
     )

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
-from gpuenv.artifacts.needs import needs_of, needs_together
 
-from gpuenv.model import Inspection, InspectionReport, Needs, Reporter, Silence
+from gpuenv.artifacts.native_files import file_name
+from gpuenv.artifacts.needs import needs_of, needs_together
+from gpuenv.model import Inspection, InspectionReport, LibrarySummary, Needs, Reading, Reporter, Silence
+from gpuenv.rules.code import main_library
 from gpuenv.targets.gather import Group, gather
 from gpuenv.targets.means import Looked, open_means
 from gpuenv.targets.problems import problem_of
@@ -55,14 +57,11 @@ def _inspections(group: Group) -> Iterator[Inspection]:
 
 def _inspection(target: str, looked: Looked, needs: Needs) -> Inspection:
     reading = looked.reading
-    codes = {file.path: file.code for file in reading.files if file.code}
     return Inspection(
         target=target,
         artifact=reading.artifact,
         needs=needs,
-        libraries=tuple(
-            msgspec.structs.replace(summarize_library(code), path=path) for path, code in sorted(codes.items())
-        ),
+        libraries=tuple(_summaries(reading, needs)),
         # The units are in `needs` already.
         files=tuple(msgspec.structs.replace(file, code=None) for file in reading.files),
         requires=reading.requires,
@@ -72,3 +71,14 @@ def _inspection(target: str, looked: Looked, needs: Needs) -> Inspection:
         complete=reading.complete,
         fetched_bytes=looked.fetched_bytes,
     )
+
+
+def _summaries(reading: Reading, needs: Needs) -> Iterator[LibrarySummary]:
+    """Each file with GPU code, with what the needs say of it where it is one of theirs."""
+    known = {library.name: library for library in needs.libraries or ()}
+    main = main_library(needs.libraries or ())
+    for file in sorted(reading.files, key=lambda one: one.path):
+        if file.code:
+            library = known.get(file.path) or known.get(file_name(file.path)) or file.code
+            summary = summarize_library(library)
+            yield msgspec.structs.replace(summary, path=file.path, is_main=library is main)
