@@ -143,8 +143,12 @@ def _untold(answer: MachineAnswer, *, is_alone: bool, verbose: bool) -> list[Fin
 
 
 def _show_hints(out: Console, rows: list[CheckedArtifact]) -> None:
-    findings = [one for row in rows for answer in row.answers if answer for one in _reasons(answer, verbose=False)]
-    hints = dict.fromkeys(hint for one in findings if one.verdict is not Verdict.WORKS for hint in one.hints)
+    """What would help; nothing for an answer of which one reason stays whatever is done about the others."""
+    hints: dict[str, None] = {}
+    for answer in (answer for row in rows for answer in row.answers if answer):
+        against = [one for one in _reasons(answer, verbose=False) if one.verdict is not Verdict.WORKS]
+        if all(one.hints for one in against if one.verdict is Verdict.FAILS):
+            hints |= dict.fromkeys(hint for one in against for hint in one.hints)
     if hints:
         out.print()
     for hint in hints:
