@@ -16,11 +16,11 @@ HEAD = """\
 
 A rule looks at what a build needs and at what a machine offers, and says `works`, `degraded`, `unknown` or `fails`,
 with a reason and its evidence, or nothing where it has no word. The worst verdict counts. `gpuenv info` runs all rules
-on the machine as a whole, `gpuenv plan` and `gpuenv create` run them on every build that could take part. With `-v` a
-plan prints what each rule said of the chosen builds; `--json` adds the evidence and where it was read. The rules run in
+on the machine as a whole, `gpuenv check` on any package, `gpuenv plan` and `gpuenv create` on every build that could
+take part. With `-v` they print what each rule said; `--json` adds the evidence and where it was read. The rules run in
 this order.
 
-To write one, see [Add a rule](add-a-rule.md).
+What counts as code for a GPU has [a page of its own](coverage.md). To write a rule, see [Add a rule](add-a-rule.md).
 """
 
 

@@ -8,15 +8,9 @@ from dataclasses import replace
 
 from gpuenv.facts.toolkits import load_toolkits
 from gpuenv.model import Evidence, Finding, Gpu, LibraryCode, Machine, Needs, Verdict
-from gpuenv.rules.coverage import Coverage, Way, breadth, measure_coverage
+from gpuenv.rules.coverage import LARGE, TINY, Coverage, Way, breadth, measure_coverage
 from gpuenv.rules.reading import cuda_gpus, driver_evidence, gpu_evidence, gpu_label, served_cuda
 from gpuenv.versions import ComputeCapability, CudaVersion
-
-LARGE = 0.1
-"""From this share of a package's own GPU code on a library counts as large."""
-
-TINY = 0.0005
-"""Below this share of the main library's GPU code a library holds nothing worth a word: a unit without kernels."""
 
 
 def kernel_image(needs: Needs, machine: Machine) -> Iterator[Finding]:

@@ -17,13 +17,20 @@ from gpuenv.model import Gpu, LibraryCode, UnitGroup
 from gpuenv.rules.reading import is_tegra
 from gpuenv.versions import CodeImage, ComputeCapability, CudaVersion, PtxIsa
 
-__all__ = ["COVERED", "NOT_COVERED", "Coverage", "Way", "breadth", "measure_coverage", "way_to_run"]
+__all__ = ["COVERED", "LARGE", "NOT_COVERED", "TINY", "Coverage", "Way", "breadth", "measure_coverage", "way_to_run"]
 
 COVERED = 0.5
 """From this share of the general units on a library counts as covered."""
 
 NOT_COVERED = 0.1
 """Below this share it counts as not covered; between the two nobody can tell."""
+
+
+LARGE = 0.1
+"""From this share of a package's own GPU code on a library counts as large."""
+
+TINY = 0.0005
+"""Below this share of the main library's GPU code a library holds nothing worth a word: a unit without kernels."""
 
 
 class Way(IntEnum):
