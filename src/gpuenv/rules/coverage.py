@@ -169,10 +169,15 @@ def measure_coverage(
     selects = library.selects_at_run_time or (widest == 1 and len(targets) > 1)
     relinked = _way_relinked(library, gpu, driver_cuda=driver_cuda, built_with=built_with)
     counted: dict[Way, int] = dict.fromkeys(Way, 0)
+    # Thousands of groups are made of the same few dozen images.
+    ways: dict[CodeImage, Way] = {}
     for group, group_breadth in zip(library.groups, breadths, strict=True):
         if selects or group_breadth >= (widest + 1) // 2:
-            ways = (way_to_run(image, gpu, driver_cuda=driver_cuda, built_with=built_with) for image in group.images)
-            counted[max(*ways, relinked)] += group.units
+            for image in group.images:
+                if image not in ways:
+                    ways[image] = way_to_run(image, gpu, driver_cuda=driver_cuda, built_with=built_with)
+            best = max((ways[image] for image in group.images), default=Way.NONE)
+            counted[max(best, relinked)] += group.units
     return Coverage(
         library=library.name,
         general=sum(counted.values()),

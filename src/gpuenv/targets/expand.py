@@ -8,9 +8,7 @@ from gpuenv.channels.destinations import Destination, destination_of
 from gpuenv.channels.index import Asking
 from gpuenv.errors import GpuenvError, RequestError
 from gpuenv.model import ArtifactKind, Machine
-from gpuenv.targets.locks import expand_lock
 from gpuenv.targets.named import expand_address, expand_file_name, expand_requirement
-from gpuenv.targets.requirements import resolve_requirements
 from gpuenv.targets.wanted import Expansion, WantedFile, conda_file, kind_of_name
 from gpuenv.targets.words import (
     Address,
@@ -43,6 +41,8 @@ def expand(
     try:
         destination = destination_of(machine, python=python, platform=platform)
         if isinstance(target, LockFile):
+            from gpuenv.targets.locks import expand_lock
+
             return expand_lock(
                 target.path,
                 target.kind,
@@ -65,6 +65,8 @@ def _expand(target: Target, destination: Destination, machine: Machine | None, a
         case IndexFileName(filename):
             return expand_file_name(filename, destination, asking=asking)
         case RequirementsFile(path):
+            from gpuenv.targets.requirements import resolve_requirements
+
             return resolve_requirements(path, destination, offline=asking.offline)
         case OnIndex(requirement, typed):
             return _on_index(requirement, typed, destination, machine, asking)

@@ -6,13 +6,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from gpuenv.artifacts.bare_files import read_bare_file
 from gpuenv.artifacts.cache import hash_key, place_key
-from gpuenv.artifacts.conda_packages import read_conda
-from gpuenv.artifacts.sdists import read_sdist
 from gpuenv.artifacts.sources import LocalSource, Source
 from gpuenv.artifacts.wheel_names import artifact_of_wheel_name
-from gpuenv.artifacts.wheels import read_wheel
 from gpuenv.errors import FormatError, RequestError
 from gpuenv.model import Artifact, ArtifactKind, NativeFile, Reading
 from gpuenv.targets.means import Looked, Means
@@ -82,12 +78,21 @@ Reader = Callable[[Source, Artifact, dict[str, NativeFile], Callable[[NativeFile
 
 
 def _reader_of(kind: ArtifactKind) -> Reader:
+    """The reader for a kind of file; only that one is loaded."""
     if kind is ArtifactKind.WHEEL:
+        from gpuenv.artifacts.wheels import read_wheel
+
         return lambda source, artifact, known, keep: read_wheel(source, artifact, known=known, on_file=keep)
     if kind is ArtifactKind.CONDA:
+        from gpuenv.artifacts.conda_packages import read_conda
+
         return lambda source, artifact, _, keep: read_conda(source, artifact, on_file=keep)
     if kind is ArtifactKind.SDIST:
+        from gpuenv.artifacts.sdists import read_sdist
+
         return lambda source, artifact, _, __: read_sdist(source, artifact)
+    from gpuenv.artifacts.bare_files import read_bare_file
+
     return lambda source, artifact, _, __: read_bare_file(source, artifact)
 
 
