@@ -13,7 +13,6 @@ import argparse
 import json
 import sys
 import time
-import zipfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -21,14 +20,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 
-import requests
 from packaging.version import Version
-from pypi_simple import NoSuchProjectError, PyPISimple
 from reading_plan import Planned, plan_readings
-from release_index import RemoteFile, by_release, list_files, open_client
+from release_index import ListedFile, by_release, list_files
 from release_rows import Row, make_row, read_metadata
 from wanted_releases import WANTED, Wanted
 from wheel_code import WheelCode, cached_code, read_wheel_code
+
+from gpuenv._net import Client
+from gpuenv.errors import GpuenvError, RequestError
 
 OUTPUT = Path(__file__).parent.parent / "src" / "gpuenv" / "channels" / "catalog" / "releases.json"
 PARALLEL = 4
@@ -51,7 +51,7 @@ def save_rows(path: Path, rows: Iterable[Row]) -> None:
     part.replace(path)
 
 
-def releases_of(files: list[RemoteFile], wanted: Wanted) -> Iterator[tuple[Version, list[RemoteFile]]]:
+def releases_of(files: list[ListedFile], wanted: Wanted) -> Iterator[tuple[Version, list[ListedFile]]]:
     """The releases that the catalog lists, newest first."""
     admitted = [(version, group) for version, group in by_release(files).items() if wanted.admits(version)]
     yield from admitted[:1] if wanted.last_only else admitted
@@ -65,15 +65,15 @@ def merge(old: Row | None, new: Row) -> Row:
     return old if {**new, "read": old["read"]} == old else new
 
 
-def read_project(client: PyPISimple, wanted: Wanted, cache: Path) -> list[Row]:
+def read_project(client: Client, wanted: Wanted, cache: Path) -> list[Row]:
     """The rows of one project, without code; a release that cannot be read is said and left out."""
     today = datetime.now(UTC).date().isoformat()
 
-    def read(pair: tuple[Version, list[RemoteFile]]) -> Row | None:
+    def read(pair: tuple[Version, list[ListedFile]]) -> Row | None:
         version, files = pair
         try:
             return make_row(wanted.name, version, files, read_metadata(client, files, cache), today=today)
-        except (OSError, zipfile.BadZipFile, requests.RequestException) as error:
+        except GpuenvError as error:
             print(f"{wanted.name} {version}: not read: {error}", file=sys.stderr)
             return None
 
@@ -82,7 +82,7 @@ def read_project(client: PyPISimple, wanted: Wanted, cache: Path) -> list[Row]:
         return [row for row in pool.map(read, releases) if row]
 
 
-def read_metadata_of_all(client: PyPISimple, names: set[str], cache: Path, output: Path) -> None:
+def read_metadata_of_all(client: Client, names: set[str], cache: Path, output: Path) -> None:
     """Reads the releases of the named projects (all of WANTED for none) and merges them into `output`."""
     for wanted in WANTED:
         if names and wanted.name not in names:
@@ -90,7 +90,7 @@ def read_metadata_of_all(client: PyPISimple, names: set[str], cache: Path, outpu
         start = time.monotonic()
         try:
             found = read_project(client, wanted, cache)
-        except NoSuchProjectError:
+        except RequestError:
             print(f"{wanted.name}: the index does not know it", file=sys.stderr)
             continue
         rows = load_rows(output)
@@ -104,7 +104,7 @@ def read_metadata_of_all(client: PyPISimple, names: set[str], cache: Path, outpu
 class CodeRun:
     """One run over the planned wheels: its options, and how much was downloaded so far."""
 
-    client: PyPISimple
+    client: Client
     cache: Path
     output: Path
     budget_bytes: float
@@ -129,8 +129,8 @@ class CodeRun:
 
     def _open(self, planned: Planned) -> WheelCode | None:
         try:
-            code = read_wheel_code(self.client.s, planned.file, self.cache)
-        except (OSError, zipfile.BadZipFile, requests.RequestException) as error:
+            code = read_wheel_code(self.client, planned.file, self.cache)
+        except GpuenvError as error:
             print(f"{planned.file.filename}: not read: {error}", file=sys.stderr, flush=True)
             return None
         with self.lock:
@@ -173,7 +173,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     """Reads, writes, and says what it did."""
     options = parse_arguments()
-    with open_client(PARALLEL) as client:
+    with Client() as client:
         names = set(options.names)
         if options.code:
             run = CodeRun(

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.version import Version
-from pypi_simple import PyPISimple
-from release_index import RemoteFile, by_release, list_files
+from release_index import ListedFile, by_release, list_files
 from release_rows import pick_wheel
 from wanted_releases import READINGS, WANTED, Reading
+
+from gpuenv._net import Client
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,10 +21,10 @@ class Planned:
     name: str
     version: str
     platform: str
-    file: RemoteFile
+    file: ListedFile
 
 
-def plan_readings(client: PyPISimple, chosen: set[str], cache: Path) -> Iterator[Planned]:
+def plan_readings(client: Client, chosen: set[str], cache: Path) -> Iterator[Planned]:
     """The wheels of READINGS in order, each once; only those of `chosen` (`torch`, `torch==2.10.0`) if it is given."""
     seen = set()
     for reading in READINGS:
@@ -36,7 +37,7 @@ def plan_readings(client: PyPISimple, chosen: set[str], cache: Path) -> Iterator
                 yield planned
 
 
-def _wheels_of(reading: Reading, releases: dict[Version, list[RemoteFile]]) -> Iterator[Planned]:
+def _wheels_of(reading: Reading, releases: dict[Version, list[ListedFile]]) -> Iterator[Planned]:
     wanted = next(wanted for wanted in WANTED if wanted.name == reading.name)
     admitted = [version for version in releases if wanted.admits(version)]
     admitted = admitted[:1] if wanted.last_only else admitted
@@ -47,7 +48,7 @@ def _wheels_of(reading: Reading, releases: dict[Version, list[RemoteFile]]) -> I
 
 
 def _versions_to_open(
-    reading: Reading, admitted: list[Version], releases: dict[Version, list[RemoteFile]]
+    reading: Reading, admitted: list[Version], releases: dict[Version, list[ListedFile]]
 ) -> Iterator[Version]:
     """The newest patch of each minor release that has a wheel for the platform, newest first; then `also`."""
     opened: set[tuple[int, int]] = set()

@@ -1,40 +1,21 @@
-"""Opens wheels on the index and reads the GPU code in their libraries, keeping nothing but the answer.
-
-A library is inflated into a temporary file, since an ELF file has its section table at the end, and only headers
-are looked at. The answer for a wheel is kept in the cache under its file name.
-"""
+"""The GPU code of wheels on the index, as rows of `releases.json`. The answer for a wheel is kept in the cache."""
 
 from __future__ import annotations
 
 import json
-import mmap
-import re
 import sys
-import tempfile
 import time
-import zipfile
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-import requests
-from release_index import RemoteFile
-from wheel_ranges import RemoteWheel
+from release_index import ListedFile
 
-from gpuenv.binaries.gpu_code import count_kinds, group_units, read_containers
-from gpuenv.binaries.sections import is_elf, is_pe
-from gpuenv.errors import FormatError
-from gpuenv.model import LibraryCode, UnitGroup
-
-NATIVE = re.compile(r".+\.(so(\.\d+)*|pyd|dll)", re.IGNORECASE)
-# The smallest library with one kernel and the static CUDA runtime is larger than this.
-SMALLEST_BYTES = 64 * 1024
-
-
-# 120 MB of every torch wheel. Opened in 2.10.0 and found to hold no GPU code, as its name says.
-HOST_ONLY = frozenset({"libtorch_cpu.so"})
+from gpuenv._net import Client
+from gpuenv.artifacts.wheel_names import artifact_of_wheel_name
+from gpuenv.artifacts.wheels import read_wheel
+from gpuenv.model import LibraryCode, Reading, UnitGroup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,67 +37,45 @@ class WheelCode:
     searched: bool = False
 
 
-def cached_code(file: RemoteFile, cache: Path) -> WheelCode | None:
+def cached_code(file: ListedFile, cache: Path) -> WheelCode | None:
     """The answer kept for `file`, if it was opened before."""
     stored = cache / "code" / f"{file.filename}.json"
     return WheelCode(**json.loads(stored.read_text())) if stored.is_file() else None
 
 
-def read_wheel_code(session: requests.Session, file: RemoteFile, cache: Path) -> WheelCode:
+def read_wheel_code(client: Client, file: ListedFile, cache: Path) -> WheelCode:
     """Opens `file` and keeps the answer; an answer with errors is given but not kept."""
     start = time.monotonic()
-    wheel = RemoteWheel.open(session, file)
-    libraries: list[LibraryCode] = []
-    kinds: Counter[str] = Counter()
-    errors: list[str] = []
-    members = list(_native_members(wheel))
-    for member in members:
-        try:
-            library, found = _read_member(wheel, member)
-        except FormatError as error:
-            errors.append(f"{member.filename}: {error}")
-            continue
-        kinds.update(found)
-        if library:
-            libraries.append(library)
-    code = WheelCode(
-        wheel_file=file.filename,
-        sha256=file.sha256,
-        libraries=[_library_row(library) for library in sorted(libraries, key=lambda one: one.name)],
-        kinds=dict(sorted(kinds.items())),
-        opened=len(members),
-        fetched_bytes=wheel.reader.fetched_bytes,
-        seconds=round(time.monotonic() - start, 1),
-        errors=errors,
-        searched=True,
-    )
-    if not errors:
+    with client.open(file.url, size_bytes=file.size_bytes or None, name=file.filename) as source:
+        reading = read_wheel(source, artifact_of_wheel_name(file.filename))
+        fetched_bytes = source.fetched_bytes
+    code = code_of(reading, file, fetched_bytes=fetched_bytes, seconds=round(time.monotonic() - start, 1))
+    for line in code.errors:
+        print(f"{file.filename}: {line}", file=sys.stderr)
+    if not code.errors:
         stored = cache / "code" / f"{file.filename}.json"
         stored.parent.mkdir(parents=True, exist_ok=True)
         stored.write_text(json.dumps(asdict(code)))
-    for line in errors:
-        print(f"{file.filename}: {line}", file=sys.stderr)
     return code
 
 
-def _native_members(wheel: RemoteWheel) -> Iterator[zipfile.ZipInfo]:
-    for member in wheel.members:
-        name = PurePosixPath(member.filename).name
-        if NATIVE.fullmatch(name) and name not in HOST_ONLY and member.file_size >= SMALLEST_BYTES:
-            yield member
-
-
-def _read_member(wheel: RemoteWheel, member: zipfile.ZipInfo) -> tuple[LibraryCode | None, dict[str, int]]:
-    with tempfile.TemporaryFile() as inflated:
-        for chunk in wheel.stream(member):
-            inflated.write(chunk)
-        inflated.flush()
-        with mmap.mmap(inflated.fileno(), 0, access=mmap.ACCESS_READ) as buffer:
-            if not (is_elf(buffer) or is_pe(buffer)):
-                return None, {}
-            containers = list(read_containers(buffer))
-    name = PurePosixPath(member.filename).name
-    return group_units(containers, name=name), count_kinds(containers)
+def code_of(reading: Reading, file: ListedFile, *, fetched_bytes: int, seconds: float) -> WheelCode:
+    """What was read in the wheel `file`, without what the catalog has no place for."""
+    kinds: Counter[str] = Counter()
+    for one in reading.files:
+        kinds.update(one.entry_kinds)
+    libraries = sorted((one.code for one in reading.files if one.code), key=lambda code: code.name)
+    return WheelCode(
+        wheel_file=file.filename,
+        sha256=file.sha256,
+        libraries=[_library_row(library) for library in libraries],
+        kinds=dict(sorted(kinds.items())),
+        opened=len(reading.files),
+        fetched_bytes=fetched_bytes,
+        seconds=seconds,
+        errors=[*reading.problems, *(f"{one.path}: {one.problem}" for one in reading.files if one.problem)],
+        searched=True,
+    )
 
 
 def _library_row(library: LibraryCode) -> dict[str, Any]:

@@ -16,17 +16,17 @@ import hashlib
 import io
 import json
 import tarfile
-import threading
 import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from gpuenv.channels.catalog.releases import Release, releases_of, wheel_names
+from loopback_server import serving
 
 __all__ = ["LoopbackIndex", "Reply"]
 
@@ -167,16 +167,8 @@ class LoopbackIndex:
     @contextmanager
     def serving(self) -> Iterator[str]:
         """Inside, the index is at the address given; it may still be filled."""
-        server = _Server(("127.0.0.1", 0), _handler(self))
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/simple/"
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
+        with serving(_handler(self)) as host:
+            yield f"http://{host}/simple/"
 
     def answer(self, path: str, accept: str) -> Reply:
         """What the index answers to a request for `path`."""
@@ -193,11 +185,6 @@ class LoopbackIndex:
         if wanted not in files:
             return Reply(status=404, body=b"no such file", content_type="text/plain")
         return Reply(body=files[wanted].metadata if parts[2].endswith(".metadata") else files[wanted].content)
-
-
-class _Server(ThreadingHTTPServer):
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Nothing: `uv` hangs up as soon as it knows enough."""
 
 
 def _handler(index: LoopbackIndex) -> type[BaseHTTPRequestHandler]:

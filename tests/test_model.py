@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gpuenv.errors import FormatError
 from gpuenv.model import (
@@ -30,6 +32,7 @@ from gpuenv.model import (
     from_builtins,
     from_json,
     json_schema,
+    printable,
     to_json,
 )
 from gpuenv.versions import CodeImage, ComputeCapability, CudaVersion, DriverVersion, PtxIsa
@@ -194,3 +197,13 @@ def test_a_library_survives_json_with_every_kind_of_image() -> None:
     )
     code = LibraryCode(name="libmade.so", groups=(UnitGroup(images=images, units=3),), size_bytes=2**40)
     assert from_json(to_json(code), LibraryCode) == code
+
+
+@given(st.text(st.characters(codec=None)))
+def test_text_of_anybody_becomes_printable(text: str) -> None:
+    """It can be printed and written, stays where it could be, and is escaped as Python escapes it where not."""
+    shown = printable(text)
+    assert shown.isprintable()
+    assert shown.encode().decode() == shown
+    assert printable(shown) == shown
+    assert shown == "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)

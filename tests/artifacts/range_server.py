@@ -13,10 +13,13 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Literal, Self
 from urllib.parse import unquote, urlsplit
+
+from loopback_server import serving
 
 __all__ = ["RangeServer", "Reply"]
 
@@ -51,23 +54,15 @@ class RangeServer:
         self.headers: list[dict[str, str]] = []
         self.sent_bytes = 0
         self._lock = threading.Lock()
-        self._server = _QuietServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        self.host = ""
+        self._serving = ExitStack()
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self.host = self._serving.enter_context(serving(_handler(self)))
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    @property
-    def host(self) -> str:
-        """Host and port."""
-        return f"127.0.0.1:{self._server.server_address[1]}"
+        self._serving.close()
 
     def address(self, name: str, *, login: str = "", query: str = "") -> str:
         """Where a file is."""
@@ -132,11 +127,6 @@ class RangeServer:
             headers=about | {"Content-Range": f"bytes {start}-{stop - 1}/{size}"},
             body=content[start:stop],
         )
-
-
-class _QuietServer(ThreadingHTTPServer):
-    def handle_error(self, *_: object) -> None:
-        """Clients close connections at any time."""
 
 
 def _handler(server: RangeServer) -> type[BaseHTTPRequestHandler]:

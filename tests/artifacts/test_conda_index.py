@@ -22,6 +22,7 @@ from gpuenv.artifacts.conda_index import (
     platforms_of,
     pythons_of,
     split_dist,
+    subdir_of,
 )
 from gpuenv.artifacts.conda_packages import read_conda
 from gpuenv.artifacts.sources import LocalSource
@@ -93,8 +94,9 @@ def test_glibc_of_requirements(requirements: list[str], glibc: str | None) -> No
     ],
 )
 def test_platforms(subdir: str, platforms: tuple[str, ...]) -> None:
-    """The directories of a channel as the platforms that machines have."""
+    """The directories of a channel as the platforms that machines have, and back."""
     assert platforms_of(subdir) == platforms
+    assert [subdir_of(platform) for platform in platforms] == ([] if subdir == "noarch" else [subdir])
 
 
 def test_old_packages_name_system_and_processor() -> None:

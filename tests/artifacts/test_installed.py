@@ -265,7 +265,7 @@ def test_eggs_of_every_form(tmp_path: Path) -> None:
     files = {
         "listed-1.egg-info/PKG-INFO": told % b"listed",
         "listed-1.egg-info/installed-files.txt": b"../listed/_c.so\nPKG-INFO\n",
-        "listed-1.egg-info/requires.txt": b"numpy>=1\n\n[gpu]\ncupy\n",
+        "listed-1.egg-info/requires.txt": b"numpy>=1\n\n[gpu:python_version < '3.9']\ncupy\n",
         "listed/_c.so": CODE,
         "listed/unlisted.so": CODE,
         "guessed-1.egg-info/PKG-INFO": told % b"guessed",
@@ -280,7 +280,7 @@ def test_eggs_of_every_form(tmp_path: Path) -> None:
     }
     write_files(make_venv(tmp_path), files)
     assert paths(read(tmp_path, "listed")) == ["listed/_c.so"]
-    assert read(tmp_path, "listed").requires == ("numpy>=1", 'cupy; extra == "gpu"')
+    assert read(tmp_path, "listed").requires == ("numpy>=1", """cupy; (extra == "gpu") and (python_version < '3.9')""")
     assert paths(read(tmp_path, "guessed")) == ["other_name/sub/_c.so", "single.cpython-311.so"]
     assert "no list of its files" in read(tmp_path, "guessed").problems[0]
     assert paths(read(tmp_path, "only-a-file")) == ["only_a_file/_c.so"]
@@ -394,3 +394,13 @@ def test_no_list_of_files_leads_out_or_fails(tmp_path_factory: pytest.TempPathFa
     )
     assert all(place.resolve().is_relative_to(base.resolve()) for place, _ in chosen.native)
     assert chosen.members == 2 * len(lines)
+
+
+def test_names_on_disk_are_written_out(tmp_path: Path) -> None:
+    """No name of a file reaches a terminal that would obey it; others stay as they are."""
+    record = "kern/red\x1b[31m.so,,\nkern/plain \u00e9.so,,\nkern/gone\x07.so,,\n"
+    files = {"kern/red\x1b[31m.so": CODE, "kern/plain \u00e9.so": CODE}
+    install(make_venv(tmp_path), "kern", "1", files, record=record)
+    reading = read(tmp_path, "kern")
+    assert paths(reading) == ["kern/plain \u00e9.so", r"kern/red\x1b[31m.so"]
+    assert r"`gone\x07.so` should be there" in reading.problems[0]

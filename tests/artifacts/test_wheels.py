@@ -22,7 +22,7 @@ from artifacts.range_server import RangeServer, Reply
 from binaries.made_files import container, elf, entry, linked_pe
 from gpuenv._net import Client, Patience
 from gpuenv.artifacts.sources import LocalSource
-from gpuenv.artifacts.wheels import read_wheel
+from gpuenv.artifacts.wheels import read_core_metadata, read_wheel
 from gpuenv.errors import FormatError, UnavailableError
 from gpuenv.model import Artifact, ArtifactKind, NativeFile, Reading
 from gpuenv.versions import LibcVersion
@@ -308,3 +308,25 @@ def test_any_metadata_gives_a_reading(tmp_path_factory: pytest.TempPathFactory, 
     reading = read_wheel(LocalSource(path), asked(), workers=1)
     assert reading.complete
     assert reading.artifact.name
+
+
+# ---- metadata alone ---------------------------------------------------------------------------------------------
+
+
+def test_the_metadata_alone_cost_a_few_kilobytes(client: Client) -> None:
+    """Its headers come as they are, and of a wheel of 4 MB nothing is fetched but the end."""
+    content = wheel({"demo/lib.so": NOISE}, requires=("numpy>=1", 'cupy; extra == "gpu"'), requires_python=">=3.9")
+    with RangeServer({NAME: content}) as server, client.open(server.address(NAME)) as source:
+        headers = read_core_metadata(source, asked())
+        assert headers.get_all("Requires-Dist") == ["numpy>=1", 'cupy; extra == "gpu"']
+        assert headers["Requires-Python"] == ">=3.9"
+        assert source.fetched_bytes < 100_000
+
+
+def test_metadata_that_are_broken_are_an_error(tmp_path: Path) -> None:
+    """Headers that were not read are not given as if there were none."""
+    place = tmp_path / NAME
+    content = wheel({"demo/__init__.py": b""})
+    place.write_bytes(patch_entry(content, 1, crc32=1))
+    with pytest.raises(FormatError, match="cannot read the metadata"):
+        read_core_metadata(LocalSource(place), asked())

@@ -88,7 +88,9 @@ def test_ptx_without_version_or_target_is_a_format_error(text: bytes) -> None:
         read_binary(text, name="x.ptx")
 
 
-@pytest.mark.parametrize(("machine", "name"), [(62, "x86_64"), (183, "aarch64"), (21, "ppc64le"), (9999, None)])
+@pytest.mark.parametrize(
+    ("machine", "name"), [(62, "x86_64"), (3, "i686"), (183, "aarch64"), (21, "ppc64le"), (9999, None)]
+)
 def test_the_processor_is_named(machine: int, name: str | None) -> None:
     """As everywhere in gpuenv; None for one that has no name here."""
     assert read_binary(linked_elf({}, machine=machine), name="x").machine == name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from gpuenv.channels.pylock import read_lock
 from gpuenv.channels.uv import run_uv
 from gpuenv.environments import layout
 from gpuenv.model import LockedWheel, Plan, PlannedPackage, Request
+from lone_uv import leave_alone
 
 
 @pytest.fixture
@@ -26,12 +26,9 @@ def listener() -> Listener:
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Index:
     """An index with alpha 1.0 and 2.0 (a console script, needs beta) and beta 1.0; uv is pointed at it alone."""
-    for name in [name for name in os.environ if name.startswith(("UV_", "GPUENV_", "CONDA_"))]:
-        monkeypatch.delenv(name)
+    leave_alone(monkeypatch, tmp_path / "uv-cache")
     made = Index(tmp_path / "index")
     monkeypatch.setenv("UV_DEFAULT_INDEX", made.url)
-    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv-cache"))
-    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     monkeypatch.setenv("GPUENV_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("GPUENV_CACHE_DIR", str(tmp_path / "cache"))
     for version in ("1.0", "2.0"):

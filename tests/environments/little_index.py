@@ -11,15 +11,15 @@ import subprocess
 import sys
 import tarfile
 import textwrap
-import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
+import loopback_server
 from gpuenv.environments import layout
 from gpuenv.model import Machine, OperatingSystem, Plan, System
 
@@ -143,15 +143,8 @@ class IndexHandler(SimpleHTTPRequestHandler):
 @contextmanager
 def serving(index: Index, handler: type[IndexHandler]) -> Iterator[str]:
     """Inside, the index is served with `handler` at the address given."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(index.root)))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with loopback_server.serving(partial(handler, directory=str(index.root))) as host:
+        yield f"http://{host}"
 
 
 @dataclass

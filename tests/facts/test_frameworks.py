@@ -7,7 +7,15 @@ from collections import Counter
 import pytest
 
 from gpuenv.channels.catalog.projects import find_project, project_names
-from gpuenv.facts.frameworks import find_framework, framework_sources, gpu_modules, gpu_packages, load_frameworks
+from gpuenv.facts.frameworks import (
+    find_framework,
+    framework_of_file,
+    framework_sources,
+    gpu_modules,
+    gpu_packages,
+    load_frameworks,
+)
+from gpuenv.facts.libraries import holds, load_libraries
 from gpuenv.model import GpuSupport, Jit
 
 
@@ -67,3 +75,27 @@ def test_the_catalog_says_the_same() -> None:
         project, row = find_project(name), find_framework(name)
         if project and row:
             assert project.gpu_support is row.gpu_support, name
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("libtorch_cuda.so", "torch"),
+        ("libc10_cuda.so", "torch"),
+        ("torch_cuda.dll", "torch"),
+        ("libtorch_cuda_linalg.so", None),
+        ("libtorchaudio.so", None),
+        ("torch_cuda.py", None),
+    ],
+)
+def test_libraries_belong_to_their_package(file: str, name: str | None) -> None:
+    """Other packages are linked with them."""
+    row = framework_of_file(file)
+    assert (row.names[0] if row else None) == name
+
+
+def test_what_is_opened_is_a_known_library() -> None:
+    """Each is one that a package of NVIDIA's brings."""
+    for row in load_frameworks():
+        for name in row.opens:
+            assert any(holds(library, name) for library in load_libraries() if "*" not in library.holds), name

@@ -77,7 +77,14 @@ def test_the_search_path_comes_first(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("machine", "arch"),
-    [("AMD64", "x86_64"), ("x64", "x86_64"), ("arm64", "aarch64"), ("ppc64le", "ppc64le"), ("", "unknown")],
+    [
+        ("AMD64", "x86_64"),
+        ("x64", "x86_64"),
+        ("arm64", "aarch64"),
+        ("i386", "i686"),
+        ("ppc64le", "ppc64le"),
+        ("", "unknown"),
+    ],
 )
 def test_one_spelling_for_each_architecture(machine: str, arch: str) -> None:
     """Windows says AMD64 and macOS arm64 where wheels and conda say otherwise."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from lone_uv import leave_alone
 from loopback_index import LoopbackIndex
 
 CATALOG = (
@@ -34,12 +34,7 @@ def uv_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def only_loopback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
     """No index, cache or setting of the user's reaches `uv`; to be given one with `UV_DEFAULT_INDEX`."""
-    for name in [name for name in os.environ if name.startswith(("UV_", "GPUENV_", "CONDA_", "MACOSX_"))]:
-        monkeypatch.delenv(name)
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv-cache"))
-    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    leave_alone(monkeypatch, tmp_path / "uv-cache")
     return monkeypatch
 
 

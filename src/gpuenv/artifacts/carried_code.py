@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from gpuenv.artifacts.native_files import file_name
+from gpuenv.artifacts.passing_through import is_through
 from gpuenv.artifacts.sorted_reading import SortedReading
 from gpuenv.facts.libraries import selects_at_run_time
 from gpuenv.model import ArtifactKind, Evidence, LibraryCode, NativeFile, UnitGroup
@@ -39,8 +40,10 @@ def read_code(seen: SortedReading, alternatives: Mapping[str, CudaVersion]) -> C
     if not seen.loaded and not seen.bare:
         files = [file for file in seen.linkable if file.code]
     files = list(_without_copies(files))
-    libraries = (*_of_files(files, alternatives), *_of_bare(seen))
-    evidence = (*_evidence(files, seen), *_left_out(seen), *_not_read(seen))
+    # PTX that lies beside compiled libraries is linked with what users compile, in the package and not by the driver.
+    bare = [file for file in seen.bare if not files or _has_sass(file)]
+    libraries = (*_of_files(files, alternatives), *_of_bare(bare))
+    evidence = (*_evidence([*files, *bare]), *_left_out(seen, bare), *_not_read(seen))
     return CarriedCode(libraries=None if _is_unknown(seen, files) else libraries, evidence=evidence)
 
 
@@ -68,10 +71,15 @@ def _of_files(files: list[NativeFile], alternatives: Mapping[str, CudaVersion]) 
         )
 
 
-def _of_bare(seen: SortedReading) -> Iterator[LibraryCode]:
+def _has_sass(file: NativeFile) -> bool:
+    groups = file.code.groups if file.code else ()
+    return any(not image.is_ptx for group in groups for image in group.images)
+
+
+def _of_bare(bare: Sequence[NativeFile]) -> Iterator[LibraryCode]:
     """Loose GPU code, the files of one directory together: the program picks among them by GPU."""
     folders: dict[str, list[NativeFile]] = {}
-    for file in seen.bare:
+    for file in bare:
         if file.code:
             folders.setdefault(file.path.rpartition("/")[0], []).append(file)
     for folder, files in folders.items():
@@ -90,14 +98,15 @@ def _of_bare(seen: SortedReading) -> Iterator[LibraryCode]:
 
 def _is_unknown(seen: SortedReading, files: list[NativeFile]) -> bool:
     if seen.artifact.kind is ArtifactKind.SDIST:
-        return seen.reading.cuda_sources > 0 or not seen.reading.complete
+        is_built_with = seen.reading.cuda_sources > 0 and not is_through(seen.framework)
+        return is_built_with or not seen.reading.complete
     largest = max((file.size_bytes for file in files), default=0)
     # What was not read could hold most of the code, unless it is smaller than what was.
     return not seen.reading.complete or any(file.size_bytes >= largest for file in seen.broken)
 
 
-def _evidence(files: list[NativeFile], seen: SortedReading) -> Iterator[Evidence]:
-    for file in (*files, *seen.bare):
+def _evidence(files: Sequence[NativeFile]) -> Iterator[Evidence]:
+    for file in files:
         if file.code:
             yield Evidence(what="GPU code", value=_in_words(file.code), source=file.path)
 
@@ -108,8 +117,9 @@ def _in_words(code: LibraryCode) -> str:
     return f"{units} {'unit' if units == 1 else 'units'}: {', '.join(map(str, images))}"
 
 
-def _left_out(seen: SortedReading) -> Iterator[Evidence]:
+def _left_out(seen: SortedReading, bare: Sequence[NativeFile]) -> Iterator[Evidence]:
     linkable = seen.linkable if seen.loaded or seen.bare else ()
+    linkable = (*linkable, *(file for file in seen.bare if file not in bare))
     for what, files in (("GPU code for linking only", linkable), ("GPU code of tests or profiling", seen.aside)):
         for file in _without_copies(file for file in files if file.code):
             if file.code:

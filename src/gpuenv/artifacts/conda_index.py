@@ -12,10 +12,25 @@ from gpuenv.errors import FormatError
 from gpuenv.model import Artifact
 from gpuenv.versions import LibcVersion
 
-__all__ = ["CondaIndex", "describe_artifact", "glibc_of", "parse_index", "platforms_of", "pythons_of", "split_dist"]
+__all__ = [
+    "CONDA_ENDINGS",
+    "CondaIndex",
+    "describe_artifact",
+    "glibc_of",
+    "parse_index",
+    "platforms_of",
+    "pythons_of",
+    "split_dist",
+    "subdir_of",
+]
+
+CONDA_ENDINGS = (".conda", ".tar.bz2")
+"""How the names of conda packages end."""
 
 _SYSTEMS = {"linux": "linux", "win": "windows", "osx": "macos"}
 _PROCESSORS = {"64": "x86_64", "32": "i686", "arm64": "aarch64"}
+_NAMES_ELSEWHERE = {long: short for short, long in _PROCESSORS.items()}
+_NAMES_ON_LINUX = _NAMES_ELSEWHERE | {"aarch64": "aarch64"}
 _NAME = re.compile(r"[\w.-]{1,256}", re.ASCII)
 _VERSION = re.compile(r"[\w.+!~-]{0,256}", re.ASCII)
 _MOST_REQUIREMENTS = 10_000
@@ -110,6 +125,16 @@ def platforms_of(subdir: str) -> tuple[str, ...]:
         return ()
     system, _, processor = subdir.partition("-")
     return (f"{_SYSTEMS.get(system, system)}-{_PROCESSORS.get(processor, processor)}",)
+
+
+def subdir_of(platform: str) -> str:
+    """The directory of a channel that is for a platform: `linux-64` for `linux-x86_64`, `osx-arm64` for
+    `macos-aarch64`.
+    """
+    system, _, processor = platform.partition("-")
+    names = _NAMES_ON_LINUX if system == "linux" else _NAMES_ELSEWHERE
+    short = next((short for short, long in _SYSTEMS.items() if long == system), system)
+    return f"{short}-{names.get(processor, processor)}"
 
 
 def glibc_of(requirements: Iterable[str]) -> LibcVersion | None:

@@ -9,7 +9,7 @@ import msgspec
 
 from gpuenv.artifacts.collecting import Collector
 from gpuenv.artifacts.conda_components import CondaComponents
-from gpuenv.artifacts.conda_index import CondaIndex, describe_artifact, parse_index, split_dist
+from gpuenv.artifacts.conda_index import CONDA_ENDINGS, CondaIndex, describe_artifact, parse_index, split_dist
 from gpuenv.artifacts.sources import Source
 from gpuenv.artifacts.tar_members import Limits, Member, MemberKind, walk_tar
 from gpuenv.artifacts.unpacking import Compression, unpack
@@ -18,7 +18,6 @@ from gpuenv.model import Artifact, NativeFile, Reading
 
 __all__ = ["read_conda"]
 
-_ENDINGS = (".conda", ".tar.bz2")
 _INDEX = "info/index.json"
 _INDEX_BYTES = 1 << 20
 # File lists and licences of the largest packages come to some ten MB.
@@ -45,7 +44,7 @@ def read_conda(source: Source, artifact: Artifact, *, on_file: Callable[[NativeF
 
 
 def _is_zip(source: Source) -> bool:
-    if source.name.endswith(_ENDINGS):
+    if source.name.endswith(CONDA_ENDINGS):
         return source.name.endswith(".conda")
     return source.read(0, min(2, source.size_bytes)) == b"PK"
 
@@ -67,7 +66,7 @@ def _named(artifact: Artifact, source: Source) -> Artifact:
 
 def _dist_of(artifact: Artifact, source: Source) -> str:
     filename = artifact.filename or source.name
-    ending = next((ending for ending in _ENDINGS if filename.endswith(ending)), "")
+    ending = next((ending for ending in CONDA_ENDINGS if filename.endswith(ending)), "")
     return filename.removesuffix(ending) if ending else ""
 
 

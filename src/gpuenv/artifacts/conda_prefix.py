@@ -12,8 +12,9 @@ import msgspec
 
 from gpuenv.artifacts.conda_index import CondaIndex
 from gpuenv.artifacts.distributions import ChosenFiles, Distribution, DistributionKind
-from gpuenv.artifacts.listed_files import Boundary, choose_files, printable, read_regular
+from gpuenv.artifacts.listed_files import Boundary, choose_files, read_regular
 from gpuenv.errors import FormatError
+from gpuenv.model import printable
 
 __all__ = ["PrefixRecord", "choose_conda_files", "find_conda_packages", "read_record"]
 

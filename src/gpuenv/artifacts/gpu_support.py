@@ -8,22 +8,37 @@ from dataclasses import dataclass
 
 from gpuenv.artifacts.carried_code import CarriedCode
 from gpuenv.artifacts.cuda_lines import line_in_build, line_in_name
-from gpuenv.artifacts.imports import is_aside
 from gpuenv.artifacts.native_files import file_name
-from gpuenv.artifacts.sorted_reading import DRIVER, MANAGEMENT, Asked, SortedReading, canonical, known_library
+from gpuenv.artifacts.passing_through import MOST_SAID, NAMES_A_GPU, find_through, is_through
+from gpuenv.artifacts.sorted_reading import (
+    DRIVER,
+    MANAGEMENT,
+    METADATA,
+    Asked,
+    SortedReading,
+    canonical,
+    is_compiler,
+    is_other_program,
+    known_library,
+)
 from gpuenv.binaries.cuda_names import jit_compilers
-from gpuenv.facts.frameworks import find_framework, gpu_modules
 from gpuenv.facts.libraries import find_library
 from gpuenv.model import ArtifactKind, Evidence, GpuSupport, Jit, NativeFile
 
-__all__ = ["METADATA", "GpuUse", "handed_over", "judge_gpu_use", "run_time_compilers"]
+__all__ = [
+    "OPENCL",
+    "GpuUse",
+    "handed_over",
+    "is_linked_with_opencl",
+    "judge_gpu_use",
+    "run_time_compilers",
+]
 
-METADATA = "its requirements"
-"""What evidence from requirements names as its source."""
+OPENCL = "OpenCL"
+"""What code for GPUs through OpenCL is called: any maker's GPU may run it, and no rule judges that."""
 
-_NAMES_A_GPU = re.compile(r"(?:^|[-_.])(?:gpu|cuda)(?=[-_.]|$)")
+_OF_OPENCL = re.compile(r"libOpenCL\b.*|OpenCL(?:-[0-9a-f]{8,32})?\.dll", re.IGNORECASE)
 _OTHER_BUILD = re.compile(r"(?:^|[-_.+])(?P<rocm>rocm|hip(?=[-_.\d]|$))|(?:^|[-_.+])(?P<sycl>xpu|sycl|dpcpp)")
-_MOST_SAID = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +76,14 @@ def judge_gpu_use(seen: SortedReading, code: CarriedCode) -> GpuUse:
     if row and not seen.loaded:
         known = Evidence(what="known package", value=seen.artifact.name, source="table of GPU packages")
         return GpuUse(
-            support=row.gpu_support, uses_gpu=False, other_vendors=(), evidence=(known, *_through(seen, strict=False))
+            support=row.gpu_support,
+            uses_gpu=False,
+            other_vendors=(),
+            evidence=(known, *find_through(seen, strict=False)),
         )
-    through = (*_through(seen, strict=bool(seen.loaded)),)
+    through = (*find_through(seen, strict=bool(seen.loaded)),)
+    if opencl := (*_opencl(seen),):
+        return GpuUse(support=GpuSupport.RUN_TIME, uses_gpu=False, other_vendors=vendors, evidence=(*opencl, *through))
     support = GpuSupport.THROUGH if through else GpuSupport.NONE
     said = (*through, *(() if through else _mentions(seen)))
     return GpuUse(support=support, uses_gpu=False, other_vendors=(), evidence=said)
@@ -81,12 +101,14 @@ def _own_use(seen: SortedReading) -> Iterator[Evidence]:
     name = seen.artifact.name
     if seen.library:
         yield Evidence(what="NVIDIA's own library", value=name, source="table of NVIDIA's libraries")
-    if seen.reading.cuda_sources:
+    # What works through another package needs none of them: Chainer's are of a part that is built on demand.
+    if seen.reading.cuda_sources and not is_through(seen.framework):
         value = f"{seen.reading.cuda_sources} files, of which the code depends on how it is built"
         yield Evidence(what="CUDA sources", value=value, source=seen.artifact.filename or name)
     yield from _links(seen)
     for file in seen.loaded:
         yield from _compiles_or_calls(file)
+    yield from _brings_compiler(seen)
     yield from _required_libraries(seen.always_asked)
     if seen.framework and (seen.framework.jit or seen.framework.opens_driver):
         what = "compiles kernels when it runs" if seen.framework.jit else "opens the driver when it runs"
@@ -118,6 +140,15 @@ def _compiles_or_calls(file: NativeFile) -> Iterator[Evidence]:
         yield Evidence(what="run-time compiler", value=value, source=file.path)
 
 
+def _brings_compiler(seen: SortedReading) -> Iterator[Evidence]:
+    """A compiler of NVIDIA's in the package that a library of it names, to have it compile for a GPU."""
+    compilers = [file for file in seen.loaded if is_compiler(file)]
+    for file in seen.loaded:
+        if file.jit and compilers and file not in compilers and not is_other_program(file):
+            value = f"{', '.join(file.jit)}, and brings {file_name(compilers[0].path)}"
+            yield Evidence(what="run-time compiler", value=value, source=file.path)
+
+
 def _required_libraries(asked: Iterable[Asked]) -> Iterator[Evidence]:
     for one in asked:
         # Packages of NVIDIA's that hold no library (tools, bindings) are not in the table.
@@ -134,7 +165,7 @@ def _named_as_gpu_build(seen: SortedReading) -> Iterator[Evidence]:
     local = (artifact.version or "").partition("+")[2]
     for what, text in (("name", name), ("local version", local), ("build", artifact.build or "")):
         built = what != "name" and (text.startswith(("gpu", "cuda")) or line_in_build(text))
-        if built or _NAMES_A_GPU.search(text) or line_in_name(text):
+        if built or NAMES_A_GPU.search(text) or line_in_name(text):
             yield Evidence(what=what, value=text, source=artifact.filename or artifact.location)
 
 
@@ -148,48 +179,23 @@ def _built_for_others(seen: SortedReading) -> tuple[str, ...]:
     return tuple(sorted({"ROCm" if match["rocm"] else "SYCL" for match in found}))
 
 
-def _through(seen: SortedReading, *, strict: bool) -> Iterator[Evidence]:
-    """The GPU packages that it works through. A package that computes in machine code of its own (`strict`) and only
-    imports one, say to take its arrays, computes without it.
-    """
-    said = 0
-    for one in seen.asked:
-        row = find_framework(one.name)
-        if row is None or row is seen.framework or row.depends_for_cpu or one.is_for_developers:
-            continue
-        if (said := said + 1) > _MOST_SAID:
-            return
-        yield Evidence(what="requires", value=one.text, source=METADATA)
-    if strict and not said:
-        return
-    for module, path in seen.reading.imports.items():
-        if _is_foreign(module, path, seen) and said < _MOST_SAID:
-            said += 1
-            yield Evidence(what="imports", value=module, source=path)
+def is_linked_with_opencl(file: NativeFile) -> bool:
+    """Whether a file needs OpenCL's loader; one that only opens it can do without."""
+    return any(_OF_OPENCL.fullmatch(file_name(needed)) for needed in file.needed or ())
 
 
-def _is_foreign(module: str, path: str, seen: SortedReading) -> bool:
-    """Whether an import is of another GPU package and from a file that counts."""
-    row = gpu_modules().get(module)
-    own = _package_of(path, seen.artifact.kind)
-    return row is not None and row is not seen.framework and own != module.partition(".")[0] and not is_aside(path)
-
-
-def _package_of(path: str, kind: ArtifactKind) -> str:
-    """The top package that a source lies in."""
-    inside = path.rpartition("site-packages/")[2]
-    if kind is ArtifactKind.SDIST:
-        # Below `name-version/`, and there perhaps in `src`.
-        inside = re.sub(r"^(?:src|lib|python)/", "", inside.partition("/")[2])
-    return inside.partition("/")[0].removesuffix(".py")
+def _opencl(seen: SortedReading) -> Iterator[Evidence]:
+    users = [file for file in seen.loaded if is_linked_with_opencl(file)]
+    for file in users[:1]:
+        yield Evidence(what="linked with", value=OPENCL, source=file.path)
 
 
 def _mentions(seen: SortedReading) -> Iterator[Evidence]:
     """What could be taken for GPU use and is none: CUDA libraries that are only named."""
-    for file in seen.loaded[:_MOST_SAID]:
+    for file in seen.loaded[:MOST_SAID]:
         names = [file_name(one) for one in file.opened if (cuda := known_library(one)) and cuda.name not in MANAGEMENT]
         if names:
-            yield Evidence(what="only names", value=", ".join(names[:_MOST_SAID]), source=file.path)
+            yield Evidence(what="only names", value=", ".join(names[:MOST_SAID]), source=file.path)
 
 
 def handed_over(compilers: Iterable[str]) -> Jit | None:

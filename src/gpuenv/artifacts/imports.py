@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 
-from gpuenv.facts.frameworks import gpu_modules, gpu_packages
+from gpuenv.facts.frameworks import find_framework, gpu_modules, gpu_packages
 
-__all__ = ["find_imports", "is_aside", "is_test", "wanted_sources"]
+__all__ = ["find_imports", "is_aside", "is_bridge", "is_test", "wanted_sources"]
 
 # Tests, documentation and copies of other packages tell nothing of what a package itself computes with.
 _TEST = re.compile(
@@ -17,10 +17,13 @@ _TEST = re.compile(
     re.IGNORECASE,
 )
 _COPY = re.compile(
-    r"(?:^|/)(?:_{0,2}vendor(?:ed)?_?|_?externals?|_?extern|third[_-]?party|array_api_compat)/", re.IGNORECASE
+    r"(?:^|/)(?:_{0,2}vendor(?:ed)?_?|_?externals?|_?extern|third[_-]?party|array_api_compat)/|"
+    r"(?:^|/)array_api_compat\.py$",
+    re.IGNORECASE,
 )
 _TEST_FILE = re.compile(r"(?:test_.+|.+_test|conftest)\.py", re.IGNORECASE)
 _TELLING = re.compile(r"backends?|devices?|cuda|gpus?|accelerat\w*|import_utils|_?imports?|_?compat\w*|framework\w*")
+_INTEGRATIONS = frozenset({"integration", "integrations", "contrib"})
 _MOST_PARSED_BYTES = 1 << 19
 # Escapes inside of literals that Python warns about; what is in a literal does not matter here.
 _BACKSLASH = re.compile(rb"\\(\\|(?![\\'\"\r\n]))")
@@ -41,11 +44,24 @@ def is_aside(path: str) -> bool:
     return is_test(path) or _COPY.search(path) is not None
 
 
+def is_bridge(path: str) -> bool:
+    """Whether a Python source is there only for who has a GPU package already: a module of its name
+    (`tqdm/keras.py`, `sympy/printing/tensorflow.py`) or one among integrations. The package works without it, other
+    than without one of its backends (`keras/backend/torch.py`).
+    """
+    *folders, name = path.lower().rpartition("site-packages/")[2].split("/")
+    inner = [folder.strip("_") for folder in folders[1:]]
+    if not folders or any(_tells(folder) for folder in inner):
+        return False
+    module = name.removesuffix(".py").strip("_")
+    return any(folder in _INTEGRATIONS for folder in inner) or module in gpu_packages() or bool(find_framework(module))
+
+
 def wanted_sources(sources: Sequence[tuple[str, int]], *, budget_bytes: int) -> tuple[str, ...]:
     """Which of these Python files (path, size in bytes) to look through, of `budget_bytes` together at most.
 
     First come those whose names tell most (`backend/torch/__init__.py`, `cuda.py`), then `__init__.py` and files near
-    the top; among their like the smallest first.
+    the top, bridges to other packages last; among their like the smallest first.
     """
     modules = gpu_packages()
     ranked = sorted(
@@ -61,18 +77,23 @@ def wanted_sources(sources: Sequence[tuple[str, int]], *, budget_bytes: int) -> 
 
 
 def _rank(path: str, modules: frozenset[str]) -> int:
+    if is_bridge(path):
+        return 7
     *folders, name = path.lower().split("/")
     # The first folder is the package itself, which may have the name of a GPU package.
     words = [*folders[1:], name.removesuffix(".py")]
     if any(word.strip("_") in modules for word in words):
         return 0
-    if any(_TELLING.fullmatch(part) for word in words for part in word.strip("_").split("_")) or any(
-        _TELLING.fullmatch(word) for word in words
-    ):
+    if any(map(_tells, words)):
         return 1
     if name == "__init__.py":
         return 2 if len(folders) <= 2 else 3
     return min(3 + len(folders) // 2, 6)
+
+
+def _tells(word: str) -> bool:
+    """Whether a file or folder is named for what computes (`backend_torch`, `cuda`, `import_utils`)."""
+    return any(map(_TELLING.fullmatch, (word, *word.strip("_").split("_"))))
 
 
 def find_imports(path: str, text: bytes) -> Iterator[str]:

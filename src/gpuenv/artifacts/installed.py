@@ -13,16 +13,16 @@ from gpuenv.artifacts.cache import ReadingCache, Stamp, stamp, stamps_of
 from gpuenv.artifacts.conda_index import describe_artifact
 from gpuenv.artifacts.conda_prefix import choose_conda_files, find_conda_packages, read_record
 from gpuenv.artifacts.distributions import ChosenFiles, Distribution, DistributionKind
-from gpuenv.artifacts.listed_files import Boundary, printable
+from gpuenv.artifacts.listed_files import Boundary
 from gpuenv.artifacts.site_packages import (
     choose_python_files,
     find_python_distributions,
     is_metadata_name,
-    read_headers,
+    read_requirements,
     read_wheel_tags,
 )
 from gpuenv.errors import FormatError, RequestError, UnavailableError
-from gpuenv.model import Artifact, ArtifactKind, NativeFile, Reading
+from gpuenv.model import Artifact, ArtifactKind, NativeFile, Reading, printable
 
 __all__ = ["FoundEnvironment", "find_distributions", "is_environment", "read_environment", "read_installed"]
 
@@ -181,7 +181,7 @@ def _describe(distribution: Distribution, boundary: Boundary) -> _Described:
         boundary=boundary,
         artifact=_with_tags(distribution, artifact),
         chosen=choose_python_files(distribution, boundary),
-        requires=_requirements(distribution),
+        requires=read_requirements(distribution),
     )
 
 
@@ -212,18 +212,6 @@ def _with_tags(distribution: Distribution, artifact: Artifact) -> Artifact:
         return artifact
     platforms, pythons, glibc = fit_of_tags(tags)
     return msgspec.structs.replace(artifact, platforms=platforms, pythons=pythons, glibc=glibc)
-
-
-def _requirements(distribution: Distribution) -> tuple[str, ...]:
-    """As it writes them; for an egg from its requires.txt, with the extras as markers."""
-    from importlib.metadata import PathDistribution
-
-    if distribution.kind is DistributionKind.DIST_INFO:
-        return tuple(" ".join(str(value).split()) for value in read_headers(distribution).get_all("Requires-Dist", ()))
-    try:
-        return tuple(PathDistribution(distribution.metadata).requires or ())
-    except (OSError, ValueError, TypeError, AttributeError):
-        return ()
 
 
 def _find_imports(chosen: ChosenFiles, boundary: Boundary) -> tuple[dict[str, str], dict[str, Stamp]]:

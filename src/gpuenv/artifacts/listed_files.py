@@ -10,8 +10,9 @@ from pathlib import Path
 
 from gpuenv.artifacts.distributions import ChosenFiles
 from gpuenv.artifacts.native_files import file_name, is_native_name, is_perhaps_program
+from gpuenv.model import printable
 
-__all__ = ["Boundary", "choose_files", "list_directory", "printable", "read_regular"]
+__all__ = ["Boundary", "choose_files", "list_directory", "read_regular"]
 
 _MOST_NAMED = 3
 _MOST_WALKED = 50_000
@@ -140,11 +141,6 @@ def read_regular(place: Path, limit: int) -> bytes:
         raise OSError(code, "it is no regular file", str(place))
     with place.open("rb") as file:
         return file.read(limit)
-
-
-def printable(text: str) -> str:
-    """A name that can be printed and written, where the one on disk is no valid text."""
-    return text.encode("utf-8", "replace").decode("utf-8", "replace")
 
 
 def list_directory(top: Path, base: Path, *, skip: frozenset[str] = frozenset()) -> Iterator[tuple[str, int | None]]:

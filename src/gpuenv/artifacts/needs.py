@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from gpuenv.artifacts.alternatives import family_of, find_alternatives, not_loaded, settle_alternatives
 from gpuenv.artifacts.carried_code import read_code
-from gpuenv.artifacts.gpu_support import METADATA, GpuUse, handed_over, judge_gpu_use, run_time_compilers
+from gpuenv.artifacts.gpu_support import (
+    OPENCL,
+    GpuUse,
+    handed_over,
+    is_linked_with_opencl,
+    judge_gpu_use,
+    run_time_compilers,
+)
+from gpuenv.artifacts.native_files import file_name
 from gpuenv.artifacts.outside_libraries import brought_files, find_outside, in_words, without_system_cuda
-from gpuenv.artifacts.sorted_reading import SortedReading, canonical, is_from_conda, known_library, sort_reading
-from gpuenv.artifacts.told_cuda import Told, is_compiler, tell_cuda
+from gpuenv.artifacts.sorted_reading import (
+    METADATA,
+    SortedReading,
+    canonical,
+    is_compiler,
+    is_from_conda,
+    known_library,
+    sort_reading,
+)
+from gpuenv.artifacts.told_cuda import Told, tell_cuda
+from gpuenv.binaries.cuda_names import other_vendor
 from gpuenv.facts.libraries import documented_lowest, holds
 from gpuenv.model import Evidence, Jit, NativeFile, Needs, Reading
 from gpuenv.versions import ComputeCapability, CudaVersion, LibcVersion
@@ -93,7 +110,9 @@ def _jit(seen: SortedReading) -> Jit | None:
         return Jit.SASS if Jit.SASS in handed else Jit.PTX
     compilers = {one for file in seen.loaded for one in run_time_compilers(file)}
     compilers |= {one for file in seen.loaded if _opens_driver(file) for one in file.jit}
-    compilers |= {"ptxas" for file in seen.loaded if compilers and is_compiler(file)}
+    brings = [file for file in seen.loaded if is_compiler(file)]
+    compilers |= {one for file in seen.loaded if brings and file not in brings for one in file.jit}
+    compilers |= {"ptxas" for _ in brings if compilers}
     return handed_over(compilers)
 
 
@@ -141,8 +160,9 @@ def _said_of_builds(seen: SortedReading) -> Iterator[Evidence]:
         yield Evidence(what="for Python", value=", ".join(artifact.pythons), source=source)
 
 
-def _vendors_of(files: Iterable[NativeFile]) -> set[str]:
-    return {vendor for file in files for vendor in file.other_vendors}
+def _vendors_of(files: Sequence[NativeFile]) -> set[str]:
+    found = {vendor for file in files for vendor in file.other_vendors}
+    return found | ({OPENCL} if any(map(is_linked_with_opencl, files)) else set())
 
 
 def _glibc(
@@ -150,12 +170,14 @@ def _glibc(
 ) -> tuple[LibcVersion | None, tuple[Evidence, ...]]:
     """The GNU C library that it needs: the promise of its tag, or a later version that a file asks for.
 
-    Of alternatives the one that asks for least counts, since it is enough that one of them loads.
+    Of alternatives the one that asks for least counts, since it is enough that one of them loads. What is linked for
+    GPUs of another maker is not loaded beside one of NVIDIA's.
     """
+    is_for_nvidia = any(file.code for file in seen.loaded)
     promised = seen.artifact.glibc
     families: dict[str, list[NativeFile]] = {}
     for file in seen.loaded:
-        if file.kind == "elf":
+        if file.kind == "elf" and not (is_for_nvidia and _is_linked_for_others(file)):
             family = family_of(file.path) if file.path in alternatives else file.path
             families.setdefault(family, []).append(file)
     needed = max((min(members, key=_asked_of) for members in families.values()), key=_asked_of, default=None)
@@ -167,6 +189,10 @@ def _glibc(
         evidence.append(Evidence(what="GNU C library symbols", value=str(needed.glibc), source=needed.path))
     found = [one for one in (promised, needed.glibc if needed else None) if one]
     return max(found, default=None), tuple(evidence)
+
+
+def _is_linked_for_others(file: NativeFile) -> bool:
+    return not file.code and any(other_vendor(file_name(needed)) for needed in file.needed or ())
 
 
 def _asked_of(file: NativeFile) -> tuple[int, ...]:

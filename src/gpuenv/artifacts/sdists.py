@@ -1,22 +1,24 @@
 """Reads source distributions: no built code, but what they require, import, and would compile for CUDA.
 
-Formats: Python Packaging User Guide, "Source distribution format" and "Core metadata"; setuptools documentation, "The
-Internal Structure of Python Eggs" (requires.txt).
+Formats: Python Packaging User Guide, "Source distribution format" and "Core metadata".
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from email.message import Message
 from itertools import chain
 
 import msgspec
 
 from gpuenv.artifacts.bare_files import describe_start
 from gpuenv.artifacts.collecting import Collector
+from gpuenv.artifacts.egg_requirements import parse_requires_txt
 from gpuenv.artifacts.sources import LocalSource, Source
 from gpuenv.artifacts.tar_members import Limits, Member, MemberKind, plain_path, walk_tar
 from gpuenv.artifacts.unpacking import compression_of, unpack
+from gpuenv.artifacts.wheel_metadata import first_value, parse_headers, requirements_of
 from gpuenv.artifacts.wheel_names import admitted_pythons
 from gpuenv.artifacts.zip_members import list_members, stream_members
 from gpuenv.errors import FormatError, UnavailableError
@@ -105,23 +107,22 @@ class _Found:
 
     def reading(self, artifact: Artifact, source: Source) -> Reading:
         """What was found, with what the metadata say."""
-        found, metadata = self.collector, _parse(self.metadata)
+        found, headers = self.collector, parse_headers(self.metadata or b"")
         if self.metadata is None and found.complete:
             found.problems.append("it has no `PKG-INFO`, which says what it requires")
-        required = metadata.requires or _requirements_of(self.listed.decode("utf-8", "replace"))
+        required = requirements_of(headers) or parse_requires_txt(self.listed.decode("utf-8", "replace"))
         described = msgspec.structs.replace(
             artifact,
-            name=artifact.name or metadata.name or source.name,
-            version=artifact.version or metadata.version,
+            name=artifact.name or _printable_value(headers, "Name") or source.name,
+            version=artifact.version or _printable_value(headers, "Version"),
             filename=artifact.filename or source.name,
             location=artifact.location or source.location,
             size_bytes=source.size_bytes,
-            pythons=admitted_pythons(metadata.requires_python),
+            pythons=admitted_pythons(first_value(headers, "Requires-Python")),
         )
         return Reading(
             artifact=described,
-            # A header may be folded into several lines.
-            requires=tuple(filter(str.isprintable, (" ".join(text.split()) for text in required))),
+            requires=tuple(filter(str.isprintable, required)),
             imports=found.imports_found(),
             files=found.native_files(),
             members=found.members,
@@ -131,42 +132,6 @@ class _Found:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Metadata:
-    """The fields of `PKG-INFO` that matter here."""
-
-    name: str = ""
-    version: str | None = None
-    requires: tuple[str, ...] = ()
-    requires_python: str | None = None
-
-
-def _parse(content: bytes | None) -> _Metadata:
-    from packaging.metadata import parse_email
-
-    raw, _ = parse_email(content or b"")
-    version = raw.get("version", "")
-    return _Metadata(
-        name=name if (name := raw.get("name", "")).isprintable() else "",
-        version=version if version.isprintable() and version else None,
-        requires=tuple(raw.get("requires_dist", ())),
-        requires_python=raw.get("requires_python"),
-    )
-
-
-def _requirements_of(requires_txt: str) -> Iterator[str]:
-    """The requirements of a `requires.txt`, whose headings `[extra:marker]` become markers."""
-    heading: tuple[str, ...] = ()
-    for line in map(str.strip, requires_txt.splitlines()):
-        if line.startswith("["):
-            extra, _, condition = line.strip("[]").partition(":")
-            heading = _nonempty((f'extra == "{extra}"' if extra else "", condition))
-        elif line and not line.startswith("#"):
-            requirement, _, own = map(str.strip, line.partition(" ;" if "://" in line else ";"))
-            markers = _nonempty((*heading, own))
-            joined = markers[0] if len(markers) == 1 else " and ".join(f"({marker})" for marker in markers)
-            yield f"{requirement}; {joined}" if markers else requirement
-
-
-def _nonempty(texts: Iterable[str]) -> tuple[str, ...]:
-    return tuple(text.strip() for text in texts if text.strip())
+def _printable_value(headers: Message, name: str) -> str | None:
+    value = first_value(headers, name)
+    return value if value and value.isprintable() else None

@@ -11,14 +11,23 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
-from email.message import Message
 from pathlib import Path
 
 from gpuenv.artifacts.distributions import ChosenFiles, Distribution, DistributionKind
-from gpuenv.artifacts.listed_files import Boundary, choose_files, list_directory, printable, read_regular
+from gpuenv.artifacts.egg_requirements import parse_requires_txt
+from gpuenv.artifacts.listed_files import Boundary, choose_files, list_directory, read_regular
+from gpuenv.artifacts.wheel_metadata import parse_headers, requirements_of
+from gpuenv.model import printable
 
-__all__ = ["choose_python_files", "find_python_distributions", "is_metadata_name", "read_headers", "read_wheel_tags"]
+__all__ = [
+    "choose_python_files",
+    "find_python_distributions",
+    "is_metadata_name",
+    "read_requirements",
+    "read_wheel_tags",
+]
 
 _FIELD = re.compile(rb"^(Name|Version):[ \t]*([^\r\n]*?)[ \t]*\r?$", re.MULTILINE)
 _END_OF_HEADERS = re.compile(rb"\r?\n[ \t]*\r?\n")
@@ -113,15 +122,16 @@ def _headers(content: bytes) -> bytes:
     return content[: end.start()] if end else content
 
 
-def read_headers(distribution: Distribution) -> Message:
-    """The fields of the core metadata, without the description."""
-    import email
-
-    try:
-        content = _read_metadata(distribution.metadata, _MOST_METADATA_BYTES) or b""
-    except OSError:
-        content = b""
-    return email.message_from_string(_headers(content).decode("utf-8", "replace"))
+def read_requirements(distribution: Distribution) -> tuple[str, ...]:
+    """As it writes them; of an egg those of its `requires.txt`, with the extras as markers, if it has no others."""
+    with suppress(OSError):
+        content = _read_metadata(distribution.metadata, _MOST_METADATA_BYTES)
+        required = requirements_of(parse_headers(content or b""))
+        if required or distribution.kind is DistributionKind.DIST_INFO:
+            return required
+        listed = read_regular(distribution.metadata / "requires.txt", _MOST_METADATA_BYTES)
+        return tuple(parse_requires_txt(listed.decode("utf-8", "replace")))
+    return ()
 
 
 def read_wheel_tags(distribution: Distribution) -> tuple[str, ...]:

@@ -19,16 +19,22 @@ from gpuenv.model import Artifact, ArtifactKind, NativeFile, Reading
 __all__ = [
     "DRIVER",
     "MANAGEMENT",
+    "METADATA",
     "Asked",
     "SortedReading",
     "canonical",
+    "is_compiler",
     "is_from_conda",
+    "is_other_program",
     "known_library",
     "sort_reading",
 ]
 
 DRIVER = frozenset({"cuda", "nvcuda"})
 """The driver's own library, which no package brings."""
+
+METADATA = "its requirements"
+"""What evidence from requirements names as its source."""
 
 MANAGEMENT = frozenset({"nvml", "nvidia-ml"})
 """Libraries that tell of GPUs and compute nothing."""
@@ -37,14 +43,20 @@ _LOADED = frozenset({"elf", "pe", "mach-o"})
 _BARE = frozenset({"cubin", "fatbin", "ptx"})
 # What developers ask for, and no user of the package gets.
 _ASIDE_EXTRA = re.compile(
-    r"(?:.+[-_.])?(?:tests?|testing|dev|develop(?:er|ment)?|docs?|documentation|lint(?:ing)?|typing|types?|quality|"
+    r"(?:.+[-_.])?(?:tests?|testing|dev|develop(?:er|ment)?|docs?|document(?:ation)?|lint(?:ing)?|typing|types?|quality|"
     r"bench(?:mark)?s?|ci|examples?|tutorials?|notebooks?|style|mypy|build|release|deploy)(?:[-_.].+)?",
     re.IGNORECASE,
+)
+_COMPILER_NAMES = re.compile(r"(?:lib)?(?:ptxas|nvrtc|nvvm|nvjitlink|nvptxcompiler|cicc)", re.IGNORECASE)
+# They say the version of their toolkit as compilers do, and compile nothing.
+_OTHER_PROGRAMS = re.compile(
+    r"(?:lib)?(?:cuobjdump|nvdisasm|nvprune|nvlink|fatbinary|cu\+\+filt|cudafe|bin2c)", re.IGNORECASE
 )
 _PLATFORMS = ("linux-x86_64", "windows-x86_64", "linux-aarch64")
 _PYTHONS = tuple(f"3.{minor}" for minor in range(8, 16))
 _KNOWN_SYSTEMS = ("linux-", "windows-", "macos-")
 _MOST_ASKED = 10_000
+_WITH_HASH = re.compile(r"[-.][0-9a-f]{8,32}(?=\.(?:so|dll)\b)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +115,22 @@ class SortedReading:
 
 @lru_cache(maxsize=1 << 14)
 def known_library(file: str) -> CudaLibrary | None:
-    """The CUDA library that a path or file name is of, None for any other; few names fill most environments."""
-    return cuda_library(file_name(file))
+    """The CUDA library that a path or file name is of, None for any other; few names fill most environments.
+
+    A hash that wheel repair tools put into a name (`libcudart.3eda8113.so.13`) is left out.
+    """
+    return cuda_library(_WITH_HASH.sub("", file_name(file)))
+
+
+def is_compiler(file: NativeFile) -> bool:
+    """Whether a file is a compiler of NVIDIA's, or holds one, that the package runs."""
+    name = file_name(file.path)
+    return not is_other_program(file) and (_COMPILER_NAMES.match(name) is not None or bool(file.compiler and file.jit))
+
+
+def is_other_program(file: NativeFile) -> bool:
+    """Whether a file is one of the toolkit's programs that compile nothing."""
+    return _OTHER_PROGRAMS.match(file_name(file.path)) is not None
 
 
 def is_from_conda(artifact: Artifact) -> bool:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gpuenv.errors import FormatError
+from gpuenv.model import printable
 
 __all__ = ["Limits", "Member", "MemberKind", "plain_path", "walk_tar"]
 
@@ -136,7 +137,7 @@ def plain_path(name: str) -> tuple[str, bool]:
     slashed = name.replace("\\", "/")
     is_outside = slashed.startswith("/") or ".." in slashed.split("/") or re.match(r"[A-Za-z]:", slashed) is not None
     path = "/".join(part for part in name.split("/") if part not in {"", "."})
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in path) or ".", is_outside
+    return printable(path) or ".", is_outside
 
 
 class _Passage(io.RawIOBase):

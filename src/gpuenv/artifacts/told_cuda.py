@@ -18,22 +18,25 @@ from gpuenv.artifacts.cuda_lines import (
     line_of_file,
     runtime_line,
 )
-from gpuenv.artifacts.gpu_support import METADATA
 from gpuenv.artifacts.native_files import file_name
 from gpuenv.artifacts.required import Required, parse_match_spec
-from gpuenv.artifacts.sorted_reading import Asked, SortedReading, canonical, is_from_conda, known_library
+from gpuenv.artifacts.sorted_reading import (
+    METADATA,
+    Asked,
+    SortedReading,
+    canonical,
+    is_compiler,
+    is_from_conda,
+    known_library,
+)
 from gpuenv.errors import FormatError
 from gpuenv.facts.libraries import library_cuda
-from gpuenv.model import ArtifactKind, NativeFile
+from gpuenv.facts.toolkits import load_toolkits
+from gpuenv.model import Artifact, ArtifactKind
 from gpuenv.versions import CudaVersion
 
-__all__ = ["Told", "is_compiler", "tell_cuda"]
+__all__ = ["Told", "tell_cuda"]
 
-_COMPILER_NAMES = re.compile(r"(?:lib)?(?:ptxas|nvrtc|nvvm|nvjitlink|nvptxcompiler|cicc)", re.IGNORECASE)
-# They say the version of their toolkit as compilers do, and compile nothing.
-_OTHER_PROGRAMS = re.compile(
-    r"(?:lib)?(?:cuobjdump|nvdisasm|nvprune|nvlink|fatbinary|cu\+\+filt|cudafe|bin2c)", re.IGNORECASE
-)
 # Which of the libraries that a file is linked with tells the most about the toolkit.
 _TELLING = ("cudart", "nvrtc", "nvjitlink", "cublas", "cublaslt", "nvblas")
 
@@ -46,18 +49,11 @@ class Told:
     source: str
 
 
-def is_compiler(file: NativeFile) -> bool:
-    """Whether a file is a compiler of NVIDIA's, or holds one, that the package runs."""
-    name = file_name(file.path)
-    if _OTHER_PROGRAMS.match(name):
-        return False
-    return _COMPILER_NAMES.match(name) is not None or bool(file.compiler and file.jit)
-
-
 def tell_cuda(seen: SortedReading, code: CarriedCode) -> Iterator[Told]:
     """What tells the CUDA line; the first counts, the others are told as evidence."""
     artifact = seen.artifact
-    always, with_extra = seen.always_asked, [one for one in seen.asked if one.extras]
+    always = seen.always_asked
+    with_extra = [one for one in seen.asked if one.extras and not one.is_for_developers]
     if seen.library and (own := library_cuda(artifact.name, artifact.version)):
         major, exact = own
         line = exact_line(exact) if exact else line_from_text(str(major))
@@ -73,14 +69,21 @@ def tell_cuda(seen: SortedReading, code: CarriedCode) -> Iterator[Told]:
         yield from _by_versions(_compilers(seen), "compiler inside")
     yield from _by_versions([file.static_runtime_version for file in seen.loaded], "CUDA runtime linked in")
     yield from _by_build(seen)
-    yield from (one for one in _by_runtime(with_extra) if one.line.is_exact)
+    yield from _by_extras(one for one in _by_runtime(with_extra) if one.line.is_exact)
+    named = [*_by_name(artifact)]
+    yield from (one for one in named if one.line.is_exact)
     yield from _by_files(file_name(needed) for file in seen.loaded for needed in file.needed or ())
     yield from _by_majors(always)
-    if artifact.kind is not ArtifactKind.FILE and (named := line_in_name(canonical(artifact.name))):
-        yield Told(line=named, source=f"the name {artifact.name}")
-    yield from (one for one in _by_runtime(with_extra) if not one.line.is_exact)
+    yield from (one for one in named if not one.line.is_exact)
+    yield from _by_extras(one for one in _by_runtime(with_extra) if not one.line.is_exact)
     yield from _by_majors(with_extra)
     yield from _by_files(opened for file in seen.loaded for opened in file.opened)
+    yield from _by_ptx(code)
+
+
+def _by_name(artifact: Artifact) -> Iterator[Told]:
+    if artifact.kind is not ArtifactKind.FILE and (line := line_in_name(canonical(artifact.name))):
+        yield Told(line=line, source=f"the name {artifact.name}")
 
 
 def _by_versions(versions: Iterable[CudaVersion | None], source: str) -> Iterator[Told]:
@@ -98,6 +101,15 @@ def _by_runtime(asked: Iterable[Asked]) -> Iterator[Told]:
     for one in asked:
         if line := runtime_line(one.required):
             yield Told(line=line, source=one.text)
+
+
+def _by_extras(told: Iterable[Told]) -> Iterator[Told]:
+    """Extras for different CUDA (`cu12`, `cu13`) are a choice: the build can be used with each."""
+    found = list(told)
+    if len({one.line for one in found}) > 1:
+        line = CudaLine(oldest=min(one.line.oldest for one in found), newest=max(one.line.newest for one in found))
+        yield Told(line=line, source=f"its extras: {found[0].source}, and {len(found) - 1} more")
+    yield from found
 
 
 def _by_majors(asked: Iterable[Asked]) -> Iterator[Told]:
@@ -145,3 +157,15 @@ def _by_files(names: Iterable[str]) -> Iterator[Told]:
     for _, (line, name) in sorted(lines.items()):
         yield Told(line=line, source=name)
         return
+
+
+def _by_ptx(code: CarriedCode) -> Iterator[Told]:
+    """By the newest PTX that was compiled together with SASS, whose version tells the toolkit that wrote both; the
+    weakest word of all.
+    """
+    groups = (group for library in code.libraries or () for group in library.groups)
+    compiled = (group.images for group in groups if any(not image.is_ptx for image in group.images))
+    newest = max((image.ptx_isa for images in compiled for image in images if image.ptx_isa), default=None)
+    wrote = [toolkit.version for toolkit in load_toolkits() if newest and toolkit.ptx_isa == newest]
+    if wrote:
+        yield Told(line=CudaLine(oldest=min(wrote), newest=max(wrote)), source=f"PTX {newest} in it")

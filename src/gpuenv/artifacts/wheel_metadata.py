@@ -17,7 +17,7 @@ from gpuenv.model import Artifact
 if TYPE_CHECKING:
     from packaging.tags import Tag
 
-__all__ = ["describe_wheel", "parse_headers", "requirements_of"]
+__all__ = ["describe_wheel", "first_value", "parse_headers", "requirements_of"]
 
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]*\s*:")
 _MOST_TAGS = 200
@@ -49,8 +49,13 @@ def _values(headers: Message, name: str) -> tuple[str, ...]:
     return tuple(line for line in lines if line)
 
 
+def first_value(headers: Message, name: str) -> str | None:
+    """The value of a header in one line, the first one where there are several; None where it says nothing."""
+    return next(iter(_values(headers, name)), None)
+
+
 def requirements_of(metadata: Message) -> tuple[str, ...]:
-    """The `Requires-Dist` lines as they are."""
+    """The `Requires-Dist` headers as they are, each in one line."""
     return _values(metadata, "Requires-Dist")
 
 
@@ -68,7 +73,7 @@ def describe_wheel(artifact: Artifact, metadata: Message, wheel: Message | None,
         platforms, pythons, glibc = (
             fit_of_tags(tags) if tags else (artifact.platforms, artifact.pythons, artifact.glibc)
         )
-    required = admitted_pythons(next(iter(_values(metadata, "Requires-Python")), None))
+    required = admitted_pythons(first_value(metadata, "Requires-Python"))
     return msgspec.structs.replace(
         artifact,
         name=_name(metadata) or named.name,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from email.message import Message
 from threading import Event, Lock
 from types import MappingProxyType
 
@@ -25,7 +26,7 @@ from gpuenv.artifacts.zip_members import (
 from gpuenv.errors import FormatError, GpuenvError, UnavailableError
 from gpuenv.model import Artifact, NativeFile, Reading
 
-__all__ = ["read_wheel"]
+__all__ = ["read_core_metadata", "read_wheel"]
 
 _MOST_NATIVE_FILES = 20_000
 _LARGEST_METADATA = 4 << 20
@@ -70,6 +71,18 @@ def read_wheel(
     )
 
 
+def read_core_metadata(source: Source, artifact: Artifact) -> Message:
+    """The headers of the wheel's `METADATA`, and nothing else of it. Errors as those of `read_wheel`; FormatError also
+    where the metadata are broken, UnavailableError where they do not come whole.
+    """
+    reader = _WheelReader(source, known=_NOTHING_KNOWN, on_file=None)
+    headers, _ = reader.information(artifact)
+    if reader.problems:
+        kind = FormatError if reader.complete else UnavailableError
+        raise kind(f"cannot read the metadata of `{source.name}`", reasons=tuple(reader.problems))
+    return headers
+
+
 class _WheelReader:
     """One wheel while it is read."""
 
@@ -90,19 +103,23 @@ class _WheelReader:
             raise FormatError(f"`{source.name}` has more than {_MOST_NATIVE_FILES} native files")
         self._files = {one.path: known[one.path] for one in self._native if one.path in known}
 
-    def describe(self, artifact: Artifact) -> tuple[Artifact, tuple[str, ...]]:
-        """The artifact as its metadata tells, and its requirements; FormatError for an archive that is no wheel."""
-        import msgspec
-
-        metadata = self._information("METADATA", artifact)
+    def information(self, artifact: Artifact) -> tuple[Message, Message | None]:
+        """The headers of `METADATA` and `WHEEL`; FormatError for an archive that is no wheel."""
+        metadata = self._find("METADATA", artifact)
         if metadata is None:
             raise FormatError(
                 f"`{self._source.name}` is no wheel", reasons=("it has no `METADATA` in a `.dist-info` directory",)
             )
-        wheel = self._information("WHEEL", artifact)
+        wheel = self._find("WHEEL", artifact)
         contents = self._small(metadata, *([wheel] if wheel else []))
         headers = parse_headers(contents.get(metadata.path, b""))
-        tags = parse_headers(contents.get(wheel.path, b"")) if wheel else None
+        return headers, parse_headers(contents.get(wheel.path, b"")) if wheel else None
+
+    def describe(self, artifact: Artifact) -> tuple[Artifact, tuple[str, ...]]:
+        """The artifact as its metadata tells, and its requirements; FormatError for an archive that is no wheel."""
+        import msgspec
+
+        headers, tags = self.information(artifact)
         placed = msgspec.structs.replace(
             artifact, location=artifact.location or self._source.location, size_bytes=self._source.size_bytes
         )
@@ -141,7 +158,7 @@ class _WheelReader:
         """All native files by path."""
         return tuple(self._files[path] for path in sorted(self._files))
 
-    def _information(self, name: str, artifact: Artifact) -> Member | None:
+    def _find(self, name: str, artifact: Artifact) -> Member | None:
         """A file of the top-level `.dist-info` directory, of the one that is named like the wheel if there are more."""
         found = [
             one for path, one in self.members.items() if path.count("/") == 1 and path.endswith(f".dist-info/{name}")

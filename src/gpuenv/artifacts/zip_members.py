@@ -16,6 +16,7 @@ from itertools import pairwise
 from gpuenv.artifacts.inflating import METHODS, inflate
 from gpuenv.artifacts.sources import SeekableSource, Source
 from gpuenv.errors import FormatError
+from gpuenv.model import printable
 
 __all__ = ["GAP_BYTES", "Listing", "Member", "list_members", "runs_of", "stream_member", "stream_members"]
 
@@ -121,7 +122,7 @@ def _limits(source: Source, entries: Sequence[zipfile.ZipInfo], end: int) -> dic
     for entry, (start, limit) in zip(ordered, pairwise(starts), strict=True):
         if start < 0 or start + _LOCAL.size + entry.compress_size > limit:
             raise FormatError(
-                f"`{visible(entry.filename)}` in `{source.name}` overlaps what comes after it",
+                f"`{printable(entry.filename)}` in `{source.name}` overlaps what comes after it",
                 reasons=(f"it begins at byte {start}, has {entry.compress_size} bytes and ends before byte {limit}",),
             )
     return dict(pairwise(starts))
@@ -130,7 +131,7 @@ def _limits(source: Source, entries: Sequence[zipfile.ZipInfo], end: int) -> dic
 def _member(entry: zipfile.ZipInfo, limit: int) -> Member:
     mode = entry.external_attr >> 16
     return Member(
-        path=visible(entry.filename),
+        path=printable(entry.filename),
         raw_name=entry.orig_filename,
         start=entry.header_offset,
         limit=limit,
@@ -143,13 +144,8 @@ def _member(entry: zipfile.ZipInfo, limit: int) -> Member:
     )
 
 
-def visible(path: str) -> str:
-    """The path with whatever does not print (line ends, terminal codes, writing from right to left) escaped."""
-    return path if path.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path)
-
-
 def _said(error: Exception) -> str:
-    return visible(str(error)[:200]) or type(error).__name__
+    return printable(str(error)[:200]) or type(error).__name__
 
 
 def runs_of(

@@ -48,9 +48,9 @@ _MOST_PE_SECTIONS = 256
 _PE_EXECUTABLE = 0x20000000
 
 # ELF: e_machine (System V ABI, chapter 4); PE: Machine Types in Microsoft's PE Format.
-_ELF_PROCESSORS = {3: "i386", 22: "s390x", 40: "arm", 62: "x86_64", 183: "aarch64", 243: "riscv64"}
+_ELF_PROCESSORS = {3: "i686", 22: "s390x", 40: "arm", 62: "x86_64", 183: "aarch64", 243: "riscv64"}
 _ELF_POWER = 21
-_PE_PROCESSORS = {0x14C: "i386", 0x8664: "x86_64", 0xAA64: "aarch64"}
+_PE_PROCESSORS = {0x14C: "i686", 0x8664: "x86_64", 0xAA64: "aarch64"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

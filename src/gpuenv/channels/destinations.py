@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from gpuenv.channels.catalog.requires import marker_environment
+from gpuenv.artifacts.required import marker_environment
 from gpuenv.errors import FormatError, NoPlanError, RequestError
 from gpuenv.model import Machine, OperatingSystem
 from gpuenv.versions import LibcVersion
@@ -135,7 +135,7 @@ def _platform_tags(destination: Destination) -> Iterator[str]:
     """The platform tags of wheels that run there (PEP 600, PEP 656), in the order of `packaging.tags`."""
     arch = destination.arch
     if destination.system == "windows":
-        yield {"x86_64": "win_amd64", "aarch64": "win_arm64", "x86": "win32"}.get(arch, f"win_{arch}")
+        yield {"x86_64": "win_amd64", "aarch64": "win_arm64", "i686": "win32"}.get(arch, f"win_{arch}")
         return
     if destination.system == "macos":
         from packaging.tags import mac_platforms

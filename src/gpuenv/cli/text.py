@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gpuenv.model import Verdict
+from gpuenv.model import Verdict, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -92,11 +92,6 @@ def indented(text: str | Table, by: int) -> Padding:
     from rich.padding import Padding
 
     return Padding(text, (0, 0, 0, by))
-
-
-def printable(text: str) -> str:
-    """`text` from a file or server with characters that a terminal would obey written out."""
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def verdict_text(verdict: Verdict) -> Text:

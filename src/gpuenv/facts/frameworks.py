@@ -12,7 +12,18 @@ from pathlib import Path
 
 from gpuenv.model import GpuSupport, Jit, Noun, from_builtins
 
-__all__ = ["Framework", "find_framework", "framework_sources", "gpu_modules", "gpu_packages", "load_frameworks"]
+__all__ = [
+    "Framework",
+    "find_framework",
+    "framework_of_file",
+    "framework_sources",
+    "gpu_modules",
+    "gpu_packages",
+    "load_frameworks",
+]
+
+
+_FILE = re.compile(r"(?:lib)?(?P<name>\w+)\.(?:so(?:\.[\w.]+)?|dll)", re.ASCII)
 
 
 class Framework(Noun, frozen=True, kw_only=True):
@@ -21,7 +32,9 @@ class Framework(Noun, frozen=True, kw_only=True):
     `jit` is what it hands to the driver when it compiles at run time without any file that shows it; `opens_driver`
     says that it computes on a GPU, and no file shows that. `cuda_major_in_version`: its own major is that of CUDA.
     `depends_for_cpu` marks packages that most users have for the CPU, so that a requirement says nothing about GPUs.
-    `brings_cuda` says that it brings the CUDA libraries, `extras_bring_cuda` which of its extras do.
+    `brings_cuda` says that it brings the CUDA libraries, `extras_bring_cuda` which of its extras do. `opens` are CUDA
+    libraries that it opens by names which it puts together, so that no file shows them. `files` are its own libraries
+    that other packages are linked with, without prefix and ending.
     """
 
     names: tuple[str, ...]
@@ -33,6 +46,8 @@ class Framework(Noun, frozen=True, kw_only=True):
     depends_for_cpu: bool = False
     brings_cuda: bool = False
     extras_bring_cuda: tuple[str, ...] = ()
+    opens: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
     source: tuple[str, ...]
 
 
@@ -78,6 +93,17 @@ def find_framework(name: str) -> Framework | None:
     """The GPU package of this distribution name, however it is spelled (`Torch`, `cupy_cuda12x`); None for others."""
     plain = re.sub(r"[-_.]+", "-", name).lower()
     return _by_name().get(plain) or next((row for pattern, row in _patterns() if pattern.fullmatch(plain)), None)
+
+
+@cache
+def _by_file() -> dict[str, Framework]:
+    return {file.lower(): row for row in load_frameworks() for file in row.files}
+
+
+def framework_of_file(name: str) -> Framework | None:
+    """The GPU package that a library of this file name (`libtorch_cuda.so`) is of; None for others."""
+    found = _FILE.fullmatch(name)
+    return _by_file().get(found["name"].lower()) if found else None
 
 
 @cache

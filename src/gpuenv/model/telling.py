@@ -1,4 +1,4 @@
-"""How work tells of itself: errors as documents, and who listens while it goes on."""
+"""How work tells of itself: errors as documents, who listens while it goes on, and names that anybody may have made."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol
 
 from gpuenv.model.nouns import JSON_VERSION, Noun
 
-__all__ = ["ErrorBody", "ErrorDocument", "Reporter", "Silence"]
+__all__ = ["ErrorBody", "ErrorDocument", "Reporter", "Silence", "printable"]
 
 
 class ErrorBody(Noun, frozen=True, kw_only=True):
@@ -45,3 +45,10 @@ class Silence:
 
     def detail(self, text: str) -> None:
         """Nothing."""
+
+
+def printable(text: str) -> str:
+    """`text` from a file or server, with what does not print (line ends, terminal codes, writing from right to left,
+    bytes that are no text) written out as Python escapes it.
+    """
+    return text if text.isprintable() else "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)

@@ -10,8 +10,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from gpuenv.artifacts.cuda_lines import NVIDIA_PREFIXES, is_runtime
 from gpuenv.channels.catalog import Build, nearest_names
-from gpuenv.channels.catalog.requires import NVIDIA_PREFIXES, is_runtime
 from gpuenv.errors import GpuenvError, NoPlanError, RequestError, UnavailableError
 from gpuenv.model import Machine, Plan, Reporter
 from gpuenv.plans.candidates import Tier

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from gpuenv.artifacts.required import marker_environment
 from gpuenv.channels.catalog import Project, find_project, nearest_names
-from gpuenv.channels.catalog.requires import conda_version, marker_environment
+from gpuenv.channels.catalog.requires import conda_version
 from gpuenv.errors import NoPlanError, RequestError
 
 __all__ = ["GpuSpec", "Wanted", "read_specs", "spec_name"]

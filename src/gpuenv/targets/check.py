@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,8 +26,9 @@ from gpuenv.targets.problems import problem_of
 
 __all__ = ["check_targets"]
 
-# A row of the report: which target, and which package of it. The version may be another for each machine.
-_Row = tuple[str, str]
+# A row of the report: which target, which package of it, and which file of that where there are several (`dist/`).
+# The version may be another for each machine.
+_Row = tuple[str, str, int]
 
 
 def check_targets(
@@ -53,10 +55,15 @@ def check_targets(
             for group in groups:
                 problems |= {error.message: error for error in group.problems}
                 notes |= dict.fromkeys(group.notes)
+                seen: Counter[str] = Counter()
                 for looked, needs in zip(group.looked, needs_in_group(group), strict=True):
-                    row = answers.setdefault((group.target, looked.reading.artifact.name), [None] * len(machines))
+                    notes |= dict.fromkeys(_note(looked))
+                    name = looked.reading.artifact.name
+                    seen[name] += 1
+                    row = answers.setdefault((group.target, name, seen[name]), [None] * len(machines))
                     row[number] = _answer(looked, needs, machine, python)
-    rows = tuple(_row(target, found) for (target, _), found in answers.items())
+    several = {(target, name) for target, name, which in answers if which > 1}
+    rows = tuple(_row(target, found, (target, name) in several) for (target, name, _), found in answers.items())
     return CheckReport(
         verdict=Verdict.worst(answer.verdict for row in rows for answer in row.answers if answer),
         machines=tuple(machine.name for machine in machines),
@@ -78,8 +85,18 @@ def _answer(looked: Looked, needs: Needs, machine: Machine, python: str | None) 
     )
 
 
-def _row(target: str, answers: list[MachineAnswer | None]) -> CheckedArtifact:
+def _note(looked: Looked) -> tuple[str, ...]:
+    if looked.note is None:
+        return ()
+    name = looked.reading.artifact.name
+    return (looked.note if looked.note.startswith(name) else f"{name}: {looked.note}",)
+
+
+def _row(target: str, answers: list[MachineAnswer | None], is_one_of_several: bool) -> CheckedArtifact:
+    """Named by its package, or by its file where the package has several."""
     artifacts = [answer.artifact for answer in answers if answer and answer.artifact]
     versions = dict.fromkeys(one.version for one in artifacts if one.version)
     subject = " ".join(filter(None, (artifacts[0].name, " or ".join(versions))))
+    if is_one_of_several:
+        subject = artifacts[0].filename or subject
     return CheckedArtifact(target=target, subject=subject, answers=tuple(answers))

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from gpuenv.artifacts.conda_index import CONDA_ENDINGS
 from gpuenv.channels.destinations import Destination
 from gpuenv.errors import FormatError, GpuenvError, UnavailableError
 from gpuenv.targets.lock_platforms import choose_platform
@@ -148,7 +149,7 @@ def _take(
         if place not in {".", "./"}:
             problems.append(_from_sources(name or place))
         return
-    if local.name.endswith((".conda", ".tar.bz2")):
+    if local.name.endswith(CONDA_ENDINGS):
         files.append(conda_file(str(local), name=name, version=version, sha256=sha256, size=size_bytes))
         return
     files.append(

@@ -15,7 +15,7 @@ from gpuenv.channels.uv import find_uv
 from gpuenv.errors import GpuenvError, RequestError, UnavailableError
 from gpuenv.model import ArtifactKind, Machine
 from gpuenv.targets.expand import expand
-from gpuenv.targets.look import look_into_file
+from gpuenv.targets.look import as_seen_from, look_into_file
 from gpuenv.targets.means import Looked, Means
 from gpuenv.targets.wanted import WantedFile, kind_of_name
 from gpuenv.targets.words import Directory, LockFile, RequirementsFile, parse_target
@@ -59,7 +59,8 @@ def gather(
 
     # Python's `sysconfig`, which finding uv needs, is not safe to be used first by several threads at once.
     find_uv()
-    return tuple(means.each(one, words))
+    # A single word is looked up here, so that an interruption ends the `uv` that does it.
+    return (one(words[0]),) if len(words) == 1 else tuple(means.each(one, words))
 
 
 def _gather_one(word: str, means: Means, *, machine: Machine | None, platform: str | None, python: str | None) -> Group:
@@ -81,15 +82,15 @@ def _gather_one(word: str, means: Means, *, machine: Machine | None, platform: s
 def _look_into_each(files: Sequence[WantedFile], means: Means) -> tuple[tuple[Looked, ...], tuple[GpuenvError, ...]]:
     def one(file: WantedFile) -> Looked | GpuenvError:
         key = file.sha256 or str(file.path or file.url)
-        known = means.known.get(key)
-        if known is not None:
-            return known
-        try:
-            looked = look_into_file(file, means)
-        except GpuenvError as error:
-            return error
-        means.known[key] = looked
-        return looked
+        with means.alone_with(key):
+            known = means.known.get(key)
+            if known is not None:
+                return as_seen_from(file, known)
+            try:
+                looked = means.known[key] = look_into_file(file, means)
+            except GpuenvError as error:
+                return error
+            return looked
 
     found = means.each(one, files)
     looked = tuple(one for one in found if isinstance(one, Looked))

@@ -79,6 +79,8 @@ def _summaries(reading: Reading, needs: Needs) -> Iterator[LibrarySummary]:
     main = main_library(needs.libraries or ())
     for file in sorted(reading.files, key=lambda one: one.path):
         if file.code:
-            library = known.get(file.path) or known.get(file_name(file.path)) or file.code
+            named = known.get(file.path) or known.get(file_name(file.path))
+            # A file of the same name elsewhere (in a directory of tests) may be another.
+            library = named if named and named.groups == file.code.groups else file.code
             summary = summarize_library(library)
             yield msgspec.structs.replace(summary, path=file.path, is_main=library is main)

@@ -4,23 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from gpuenv.artifacts.conda_index import subdir_of
 from gpuenv.channels.destinations import Destination
 from gpuenv.errors import NoPlanError
 
-__all__ = ["choose_platform", "conda_platform"]
-
-_NAMES = {
-    "linux-x86_64": "linux-64",
-    "windows-x86_64": "win-64",
-    "windows-aarch64": "win-arm64",
-    "macos-x86_64": "osx-64",
-    "macos-aarch64": "osx-arm64",
-}
-
-
-def conda_platform(platform: str) -> str:
-    """`linux-x86_64` is `linux-64` to conda, `macos-aarch64` is `osx-arm64`, `linux-aarch64` is itself."""
-    return _NAMES.get(platform, platform)
+__all__ = ["choose_platform"]
 
 
 def choose_platform(
@@ -31,7 +19,7 @@ def choose_platform(
     NoPlanError where the lock has nothing for a machine that was asked for (`is_asked`); without one, Linux x86_64 or
     the first that there is.
     """
-    wanted = conda_platform(destination.platform)
+    wanted = subdir_of(destination.platform)
     if wanted in held:
         return wanted, ()
     if is_asked or not held:

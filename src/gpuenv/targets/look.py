@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import msgspec
 
@@ -11,14 +13,17 @@ from gpuenv.artifacts.sources import LocalSource, Source
 from gpuenv.artifacts.wheel_names import artifact_of_wheel_name
 from gpuenv.errors import FormatError, RequestError
 from gpuenv.model import Artifact, ArtifactKind, NativeFile, Reading
-from gpuenv.targets.means import Looked, Means
+from gpuenv.targets.means import Looked, Means, StoppableSource
 from gpuenv.targets.wanted import WantedFile
 
-__all__ = ["look_into_file"]
+__all__ = ["as_seen_from", "look_into_file"]
+
+_SECONDS_BETWEEN_KEEPING = 1.0
 
 
 def look_into_file(file: WantedFile, means: Means) -> Looked:
-    """What is in the file. What was read of it before a failure or an interruption is kept for the next time.
+    """What is in the file. What was read of it before a failure or an interruption is kept for the next time; where
+    the process is killed, what was read until about a second before.
 
     Any `GpuenvError` where it cannot be looked at; a reading that broke off on the way is given as far as it got.
     """
@@ -27,12 +32,18 @@ def look_into_file(file: WantedFile, means: Means) -> Looked:
     fetched = 0
     if reading is None or not reading.complete:
         means.report.detail(f"reading {file.filename}")
-        with means.cache.lock(key or file.filename):
+        # Without a key nothing is shared with other processes, and nobody is to wait.
+        with means.cache.lock(key) if key else nullcontext():
             # Another process may have read it meanwhile.
             reading = (means.cache.load(key) if key else None) or reading
             if reading is None or not reading.complete:
                 reading, fetched = _read(file, means, key, before=reading)
     return Looked(reading=_placed(reading, file), fetched_bytes=fetched, python=file.python, note=file.note)
+
+
+def as_seen_from(file: WantedFile, looked: Looked) -> Looked:
+    """What this command has looked into already, for a further target or machine that it stands for."""
+    return Looked(reading=_placed(looked.reading, file), python=file.python, note=file.note)
 
 
 def _key(file: WantedFile) -> str | None:
@@ -49,7 +60,8 @@ def _read(file: WantedFile, means: Means, key: str | None, *, before: Reading | 
     if url is None:
         raise RequestError(f"`{file.filename}` has no address and is not here")
     with means.open_file(url, name=file.filename, size_bytes=file.size_bytes) as remote:
-        reading = _read_source(remote, file, means, key, before)
+        source = StoppableSource(remote, means.stopped)
+        reading = _read_source(source, file, means, key, before)
         return reading, remote.fetched_bytes
 
 
@@ -57,17 +69,24 @@ def _read_source(source: Source, file: WantedFile, means: Means, key: str | None
     artifact = _artifact(file, source)
     known = {one.path: one for one in before.files} if before else {}
     finished: list[NativeFile] = [*known.values()]
+    kept = time.monotonic()
+
+    def keep_part() -> None:
+        nonlocal kept
+        if key and len(finished) > len(known):
+            means.cache.store(key, Reading(artifact=artifact, files=tuple(finished), complete=False))
+            kept = time.monotonic()
 
     def keep(native: NativeFile) -> None:
         finished.append(native)
         means.report.detail(f"read {native.path} of {file.filename}")
+        if time.monotonic() - kept > _SECONDS_BETWEEN_KEEPING:
+            keep_part()
 
     try:
         reading = _reader_of(file.kind)(source, artifact, known, keep)
     except BaseException:
-        if key and len(finished) > len(known):
-            broken_off = Reading(artifact=artifact, files=tuple(finished), complete=False)
-            means.cache.store(key, broken_off)
+        keep_part()
         raise
     if key and (reading.complete or reading.files):
         means.cache.store(key, reading)

@@ -19,6 +19,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from gpuenv.channels.index import Asking
 from gpuenv.errors import FormatError, GpuenvError, RequestError, UnavailableError
 from gpuenv.targets.text_files import read_text_file
+from gpuenv.targets.wanted import SDIST_ENDINGS
 
 __all__ = ["RequirementLine", "RequirementList", "read_project", "read_requirements", "requirements_of_lines"]
 
@@ -33,7 +34,6 @@ _PER_LINE = re.compile(r"\s+--?(hash|config-settings|global-option|install-optio
 _EXTRAS = re.compile(r"(?P<path>.*?)\[(?P<extras>[\w.,\s-]*)\]", re.ASCII)
 _VCS = re.compile(r"(git|hg|svn|bzr)\+", re.ASCII)
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}", re.ASCII)
-_WHEEL_OR_SDIST = (".whl", ".tar.gz", ".zip", ".tar.bz2", ".tar.xz", ".tgz")
 _DEEPEST = 20
 
 
@@ -225,7 +225,7 @@ def _take_sources(value: str, found: RequirementList, *, where: str, text: str |
     place = with_extras["path"] if with_extras else value.partition(";")[0].strip()
     extras = [one.strip() for one in with_extras["extras"].split(",")] if with_extras else []
     path = _as_path(place)
-    if path.is_file() and path.name.endswith(_WHEEL_OR_SDIST):
+    if path.is_file() and path.name.endswith((".whl", *SDIST_ENDINGS)):
         found.lines.append(RequirementLine(text=text or str(path), where=where, file=path))
         return
     if not path.is_dir():

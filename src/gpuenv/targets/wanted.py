@@ -7,17 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from gpuenv.artifacts.conda_index import CONDA_ENDINGS, split_dist
+from gpuenv.artifacts.native_files import is_native_name
 from gpuenv.channels.destinations import Destination
 from gpuenv.channels.index import PLAIN_ASKING, Asking, IndexFile
 from gpuenv.channels.index_logins import credentials_for, without_credentials
 from gpuenv.errors import GpuenvError
 from gpuenv.model import ArtifactKind
 
-__all__ = ["Expansion", "WantedFile", "conda_file", "kind_of_name", "pinned_file", "sha256_in"]
+__all__ = ["SDIST_ENDINGS", "Expansion", "WantedFile", "conda_file", "kind_of_name", "pinned_file", "sha256_in"]
 
-_SDIST = (".tar.gz", ".zip", ".tgz", ".tar.xz", ".tar.bz2")
-_NATIVE = re.compile(r".*\.(so(\.[\w.]+)?|dll|pyd|dylib|a|lib|o|obj|cubin|fatbin|ptx|exe|bin)", re.IGNORECASE)
-_CONDA_SUFFIXES = (".conda", ".tar.bz2")
+SDIST_ENDINGS = (".tar.gz", ".zip", ".tgz", ".tar.xz", ".tar.bz2")
+"""How the names of source distributions end, old ones too."""
+
 _SHA256 = re.compile(r"sha256[:=]([0-9a-fA-F]{64})", re.ASCII)
 
 
@@ -77,7 +79,7 @@ def kind_of_name(filename: str, *, conda: bool = False) -> ArtifactKind:
         return ArtifactKind.WHEEL
     if name.endswith(".conda") or (name.endswith(".tar.bz2") and (conda or filename.count("-") > 1)):
         return ArtifactKind.CONDA
-    return ArtifactKind.SDIST if name.endswith(_SDIST) and not _NATIVE.fullmatch(name) else ArtifactKind.FILE
+    return ArtifactKind.SDIST if name.endswith(SDIST_ENDINGS) and not is_native_name(name) else ArtifactKind.FILE
 
 
 def pinned_file(
@@ -113,10 +115,9 @@ def conda_file(
     local = "://" not in url
     filename = url.replace("\\", "/").partition("#")[0].rpartition("/")[2]
     stem = filename
-    for suffix in _CONDA_SUFFIXES:
-        stem = stem.removesuffix(suffix)
-    parts = stem.rsplit("-", 2)
-    told = parts if len(parts) == 3 else [stem, None, None]
+    for ending in CONDA_ENDINGS:
+        stem = stem.removesuffix(ending)
+    told = split_dist(stem) or (stem, None, None)
     return WantedFile(
         name=name or told[0] or filename,
         version=version or told[1],

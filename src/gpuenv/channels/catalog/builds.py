@@ -10,19 +10,11 @@ from functools import cache
 import msgspec
 from packaging.specifiers import SpecifierSet
 
+from gpuenv.artifacts.cuda_lines import NVIDIA_PREFIXES, CudaLine, cuda_line, is_runtime, line_from_text
+from gpuenv.artifacts.required import EXTRA, Required
 from gpuenv.channels.catalog.projects import BuildRule, Project, find_project
 from gpuenv.channels.catalog.releases import PlatformWheels, Release, library_code, releases_of
-from gpuenv.channels.catalog.requires import (
-    EXTRA,
-    NVIDIA_PREFIXES,
-    CudaLine,
-    Required,
-    conda_version,
-    cuda_line,
-    is_runtime,
-    line_from_text,
-    required,
-)
+from gpuenv.channels.catalog.requires import conda_version, required
 from gpuenv.facts.toolkits import load_toolkits
 from gpuenv.model import Evidence, Jit, LibraryCode, Needs
 from gpuenv.versions import ComputeCapability, LibcVersion

@@ -6,22 +6,10 @@ from collections.abc import Iterable, Iterator
 
 from packaging.specifiers import SpecifierSet
 
-from gpuenv.artifacts.cuda_lines import NVIDIA_PREFIXES, CudaLine, cuda_line, is_runtime, line_from_text
-from gpuenv.artifacts.required import EXTRA, Required, marker_environment, marker_holds, parse_requirement
+from gpuenv.artifacts.required import Required, marker_holds, parse_requirement
 from gpuenv.channels.catalog.releases import Release, releases_of
 
-__all__ = [
-    "EXTRA",
-    "NVIDIA_PREFIXES",
-    "CudaLine",
-    "Required",
-    "conda_version",
-    "cuda_line",
-    "is_runtime",
-    "line_from_text",
-    "marker_environment",
-    "required",
-]
+__all__ = ["conda_version", "required"]
 
 
 def required(release: Release, platform: str, python: str, extras: Iterable[str] = ()) -> Iterator[Required]:
