@@ -149,8 +149,9 @@ def _handler(server: RangeServer) -> type[BaseHTTPRequestHandler]:
             body = reply.body if reply.sent is None else reply.body[: reply.sent]
             step = 1 if reply.seconds_per_byte else 1 << 20
             for start in range(0, len(body), step):
-                self.wfile.write(body[start : start + step])
+                # Counted before it goes out, since the client may look at the count as soon as it came.
                 server.count(len(body[start : start + step]))
+                self.wfile.write(body[start : start + step])
                 if reply.seconds_per_byte:
                     self.wfile.flush()
                     time.sleep(reply.seconds_per_byte)

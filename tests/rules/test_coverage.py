@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+import msgspec
 import pytest
 
 from gpuenv.channels.catalog.releases import Release, library_code, releases_of, wheel_names
@@ -293,3 +294,41 @@ def test_a_library_without_units_covers_nothing() -> None:
     """There is nothing to divide by."""
     counted = cover(library(), "8.0")
     assert (counted.share, counted.way, counted.general) == (0.0, Way.NONE, 0)
+
+
+# ---- code that the device linker made ------------------------------------------------------------------------
+
+
+def relinkable(*linked: str, objects: tuple[str, ...]) -> LibraryCode:
+    """A library with these groups, linked from these objects."""
+    return msgspec.structs.replace(library(*linked), relocatable=library(*objects).groups)
+
+
+@pytest.mark.parametrize(
+    ("objects", "device", "driver", "runs"),
+    [
+        # Each object has PTX: the driver links them again.
+        (("2: sm_80 sm_90 compute_90/ptx8.4",), "12.0", "13.4", Way.JIT),
+        (("2: sm_80 sm_90 compute_90/ptx8.4",), "9.0", "13.4", Way.SASS),
+        # One has none for this GPU, none at all, or PTX that the driver does not know.
+        (("1: sm_80 sm_90 compute_90/ptx8.4", "1: sm_80 sm_90"), "12.0", "13.4", Way.NONE),
+        (("1: sm_80 sm_90",), "12.0", "13.4", Way.NONE),
+        (("2: sm_80 sm_90 compute_90/ptx8.4",), "12.0", "12.2", Way.NONE),
+        (("2: sm_80 sm_90 compute_90/ptx8.4",), "7.5", "13.4", Way.NONE),
+        (("2: sm_80 sm_90 compute_90/ptx8.4",), "12.0", None, Way.UNKNOWN),
+    ],
+)
+def test_objects_are_linked_again_where_each_has_ptx(
+    objects: tuple[str, ...], device: str, driver: str | None, runs: Way
+) -> None:
+    """What the device linker made has no PTX; the objects beside it may."""
+    assert cover(relinkable("1: sm_80 sm_90", objects=objects), device, driver).way is runs
+
+
+def test_only_the_linked_unit_is_linked_again() -> None:
+    """Other units of the library are not made from those objects, and do not run because of their PTX."""
+    objects = ("3: sm_80 sm_90 compute_90/ptx8.4",)
+    mixed = cover(relinkable("38: sm_70 sm_80 sm_90", "1: sm_80 sm_90", objects=objects), "12.0")
+    assert (mixed.jit, mixed.unknown, mixed.general, mixed.way) == (1, 0, 39, Way.NONE)
+    nobody_knows = cover(relinkable("38: sm_70 sm_80 sm_90", "1: sm_90", objects=objects), "12.0")
+    assert nobody_knows.way is Way.UNKNOWN

@@ -53,6 +53,11 @@ CASES = [
     ),
     Case(rule="gpu-present", verdict=FAILS, needs=needs(), machine=machine(OTHER), says="of an unknown maker"),
     Case(rule="gpu-present", verdict=UNKNOWN, needs=needs(), machine=NOBODY_LOOKED, says="is not known", hint="gpu="),
+    *(
+        Case(rule="gpu-present", verdict=DEGRADED, needs=needs(runs_without_gpu=True), machine=here, says="use the CPU")
+        for here in (machine(), machine(AMD, **NO_DRIVER))
+    ),
+    Case(rule="gpu-present", verdict=UNKNOWN, needs=needs(runs_without_gpu=True), machine=NOBODY_LOOKED),
     Case(rule="gpu-present", verdict=WORKS, needs=needs(uses_gpu=False), machine=machine(), silent=True),
     # ---- CUDA's reach
     Case(rule="gpu-visible", verdict=WORKS, needs=needs(), machine=machine(gpu()), silent=True),

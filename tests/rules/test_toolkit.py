@@ -49,7 +49,7 @@ def ptx(verdict: Verdict, cuda: str, driver: str | None, served: str | None = ""
 
 
 DROPPED = [
-    dropped(WORKS, "12.9", "V100", says="CUDA 12.9 makes code for Tesla V100-SXM2-16GB (7.0)"),
+    dropped(WORKS, "12.9", "V100", says="CUDA 12.9 has not dropped Tesla V100-SXM2-16GB (7.0)"),
     dropped(FAILS, "13.0", "V100", says="Volta ended with CUDA 12.9"),
     dropped(FAILS, "13.0", "GTX 1080 Ti", says="Pascal ended with CUDA 12.9"),
     dropped(FAILS, "13.0", "GTX 1080 Ti", jit="ptx"),
@@ -57,7 +57,7 @@ DROPPED = [
     dropped(FAILS, "12.0", "K80", says="Kepler ended with CUDA 11.8"),
     dropped(WORKS, "11.8", "K80"),
     # A span of toolkits is judged by its oldest, and the message names that one.
-    dropped(WORKS, "12.0", "GTX 1080 Ti", newest="13.4", says="CUDA 12.0 makes code for NVIDIA GeForce GTX 1080 Ti"),
+    dropped(WORKS, "12.0", "GTX 1080 Ti", newest="13.4", says="CUDA 12.0 has not dropped NVIDIA GeForce GTX 1080 Ti"),
     dropped(DEGRADED, "13.0", "RTX 5090", "GTX 1080 Ti", says="GTX 1080 Ti (6.1)"),
     dropped(FAILS, "13.0", "V100", "GTX 1080 Ti"),
     dropped(UNKNOWN, "12.4", "mystery", says="whether CUDA 12.4 makes code for NVIDIA Board of Tomorrow is not known"),

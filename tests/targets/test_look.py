@@ -1,4 +1,4 @@
-"""Files on a server that misbehaves: what is fetched, what is kept, and what an interruption or a second process does."""
+"""Files on a server that misbehaves: what is fetched and kept, and what an interruption or a second process does."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from gpuenv.targets.means import StoppableSource, open_means
 from loopback_index import LoopbackIndex
 from targets.made_packages import LINUX, addressed, library, noise, sass
 
+Start = Callable[..., "subprocess.Popen[str]"]
 NAME = f"gt_a-1.0-{LINUX}.whl"
 SIZES = {"gt_a/one.so": 90_000, "gt_a/two.so": 80_000, "gt_a/three.so": 70_000}
 NUMBERS = {"gt_a/one.so": 75, "gt_a/two.so": 80, "gt_a/three.so": 90}
@@ -38,7 +39,7 @@ def made_wheel() -> bytes:
     members: dict[str, bytes] = {}
     for path, size in SIZES.items():
         members[path] = library(sass(NUMBERS[path]), padding=size)
-        members[f"{path}.txt"] = noise(150_000 + size)
+        members[path.replace(".so", ".txt")] = noise(150_000 + size)
     return wheel(members, name="gt-a", tags=(LINUX,))
 
 
@@ -67,7 +68,7 @@ def libraries_asked(server: RangeServer) -> list[str]:
     return [path for start in starts for path, begin in STARTS.items() if begin == start]
 
 
-def number_of(path: str, reply: Reply) -> bool:
+def is_of(path: str, reply: Reply) -> bool:
     """Whether a reply is the one with a library."""
     return reply.headers.get("Content-Range", "").startswith(f"bytes {STARTS[path]}-")
 
@@ -158,7 +159,7 @@ def test_a_404_in_the_middle(server: RangeServer) -> None:
     """What was read is told and kept, the exit code is 3, and the next run asks for the rest only."""
 
     def gone(_number: int, reply: Reply) -> None:
-        if number_of("gt_a/three.so", reply):
+        if is_of("gt_a/three.so", reply):
             reply.status, reply.body = 404, b"no such file"
 
     server.change = gone
@@ -181,10 +182,20 @@ def test_a_404_in_the_middle(server: RangeServer) -> None:
     assert set(libraries_asked(server)) == set(SIZES) - got
 
 
-def started(*targets: str, options: tuple[str, ...] = ("--json",)) -> subprocess.Popen[str]:
-    """The command in a process of its own."""
-    command = [sys.executable, "-m", "gpuenv", "inspect", *options, *targets]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts `gpuenv inspect --json` in a process of its own."""
+    children: list[subprocess.Popen[str]] = []
+
+    def run(*targets: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "gpuenv", "inspect", "--json", *targets]
+        children.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        return children[-1]
+
+    yield run
+    for child in children:
+        child.kill()
+        child.communicate(timeout=20)
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
@@ -195,78 +206,75 @@ def wait_until(holds: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def slow_from(path: str, after: threading.Event) -> Callable[[int, Reply], None]:
-    """A server that sends the first bytes of a library, and the others one by one at its leisure."""
+class Dawdling:
+    """A server that sends some libraries byte by byte until it is `released`."""
 
-    def change(_number: int, reply: Reply) -> None:
-        if number_of(path, reply) and not after.is_set():
+    def __init__(self, *paths: str) -> None:
+        self.released = threading.Event()
+        self._paths = paths
+
+    def __call__(self, _number: int, reply: Reply) -> None:
+        if not self.released.is_set() and any(is_of(path, reply) for path in self._paths):
             reply.seconds_per_byte = 0.05
-
-    return change
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no signals")
 @pytest.mark.parametrize("asked_to", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("count", [1, 2])
 def test_an_interruption_keeps_what_was_read(
-    server: RangeServer, cache: Path, asked_to: signal.Signals, count: int
+    server: RangeServer, cache: Path, start: Start, asked_to: signal.Signals, count: int
 ) -> None:
     """While the server dawdles over a library, Ctrl-C ends the program at once, and what was read is not read again."""
-    released = threading.Event()
-    slow = slow_from("gt_a/two.so", released), slow_from("gt_a/three.so", released)
-    server.change = lambda number, reply: [one(number, reply) for one in slow] and None
-    others = [f"other{number}/{NAME}" for number in range(1, count)]
-    contents = {name: WHEEL + b"" for name in others}
-    server.files |= contents
+    dawdling = Dawdling("gt_a/two.so", "gt_a/three.so")
+    server.change = dawdling
     target = addressed(server.address(NAME), WHEEL)
-    child = started(target, *(server.address(name) for name in others))
+    others = [f"other{number}/{NAME}" for number in range(1, count)]
+    server.files |= dict.fromkeys(others, WHEEL)
+    child = start(target, *map(server.address, others))
     # Two are read at once, so that the third is asked for when the first is done.
-    wait_until(lambda: "gt_a/three.so" in libraries_asked(server))
-    if count > 1:
-        wait_until(lambda: libraries_asked(server).count("gt_a/three.so") == count)
+    wait_until(lambda: libraries_asked(server).count("gt_a/three.so") == count)
     child.send_signal(asked_to)
     began = time.monotonic()
     stdout, stderr = child.communicate(timeout=30)
     assert time.monotonic() - began < 4
     assert (child.returncode, stdout, stderr.strip()) == (130, "", "stopped")
     assert len(known(cache)) == 1
-    released.set()
+    dawdling.released.set()
     server.asked.clear()
     assert {one.path for one in only(gpuenv.inspect_targets([target])).libraries} == set(SIZES)
     assert sorted(libraries_asked(server)) == ["gt_a/three.so", "gt_a/two.so"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no signals")
-def test_a_kill_keeps_what_was_read_a_second_before(server: RangeServer, cache: Path) -> None:
+def test_a_kill_keeps_what_was_read_a_second_before(server: RangeServer, cache: Path, start: Start) -> None:
     """Where reading takes long, what is finished is written down on the way."""
-    released = threading.Event()
-    slow = slow_from("gt_a/three.so", released)
+    dawdling = Dawdling("gt_a/three.so")
 
     def change(number: int, reply: Reply) -> None:
-        if number_of("gt_a/two.so", reply) and not released.is_set():
-            released.wait(1.1)
-        slow(number, reply)
+        if is_of("gt_a/two.so", reply):
+            time.sleep(1.2)
+        dawdling(number, reply)
 
     server.change = change
     target = addressed(server.address(NAME), WHEEL)
-    child = started(target)
+    child = start(target)
     wait_until(lambda: bool(known(cache)))
     child.kill()
     child.communicate(timeout=20)
     assert child.returncode == -signal.SIGKILL
-    released.set()
+    dawdling.released.set()
     server.asked.clear()
     assert {one.path for one in only(gpuenv.inspect_targets([target])).libraries} == set(SIZES)
     assert libraries_asked(server) == ["gt_a/three.so"]
 
 
-def test_two_processes_fetch_a_file_once(server: RangeServer) -> None:
+def test_two_processes_fetch_a_file_once(server: RangeServer, start: Start) -> None:
     """One waits for the other and takes what it read."""
     only(gpuenv.inspect_targets([addressed(server.address(NAME), WHEEL)], cache=False))
     alone = len(server.asked)
     server.asked.clear()
     server.change = lambda _number, _reply: time.sleep(0.3)
-    children = [started(addressed(server.address(NAME), WHEEL)) for _ in range(2)]
+    children = [start(addressed(server.address(NAME), WHEEL)) for _ in range(2)]
     answers = [child.communicate(timeout=60) for child in children]
     assert [child.returncode for child in children] == [0, 0], answers
     found = [json.loads(stdout)["artifacts"][0] for stdout, _ in answers]

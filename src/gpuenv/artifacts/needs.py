@@ -29,7 +29,7 @@ from gpuenv.artifacts.sorted_reading import (
 from gpuenv.artifacts.told_cuda import Told, tell_cuda
 from gpuenv.binaries.cuda_names import other_vendor
 from gpuenv.facts.libraries import documented_lowest, holds
-from gpuenv.model import Evidence, Jit, NativeFile, Needs, Reading
+from gpuenv.model import Evidence, GpuSupport, Jit, NativeFile, Needs, Reading
 from gpuenv.versions import ComputeCapability, CudaVersion, LibcVersion
 
 __all__ = ["needs_of", "needs_together", "settle_alternatives", "without_system_cuda"]
@@ -70,6 +70,7 @@ def needs_of(reading: Reading, *, cuda: CudaVersion | None = None) -> Needs:
         subject=seen.artifact.subject,
         gpu_support=use.support,
         uses_gpu=use.uses_gpu,
+        runs_without_gpu=use.support is GpuSupport.RUN_TIME or bool(seen.framework and seen.framework.runs_without_gpu),
         cuda=line.oldest if line else None,
         cuda_newest=line.newest if line else None,
         libraries=code.libraries,

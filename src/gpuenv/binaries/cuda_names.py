@@ -22,7 +22,7 @@ _FAMILIES = (
 )
 _NAME = rf"(?P<name>(?:{_EXACT})|(?:{_FAMILIES})[A-Za-z_]*?)"
 # Wheel repair tools put a hash behind the name: `libcudart-9335f6a2.so.12.4.127`.
-_SHARED_OBJECT = re.compile(rf"lib{_NAME}(?:-[0-9a-f]{{8}})?\.so(?:\.(?P<version>\d+(?:\.\d+)*))?", re.ASCII)
+_SHARED_OBJECT = re.compile(rf"lib{_NAME}(?:[-.][0-9a-f]{{8}})?\.so(?:\.(?P<version>\d+(?:\.\d+)*))?", re.ASCII)
 _DLL = re.compile(
     rf"{_NAME}(?:64|32)?(?:_(?P<version>\d+(?:_\d+)*))?(?:-[0-9a-f]{{8,32}})?\.dll", re.ASCII | re.IGNORECASE
 )

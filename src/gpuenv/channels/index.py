@@ -103,6 +103,8 @@ def find_fitting_release(
     try:
         lock = _compile(
             *(requirement, "--only-binary", ":all:", "--python-platform", destination.uv_platform),
+            # Where later releases are sources only, an old prerelease with a wheel is not what anybody meant.
+            *("--prerelease", "explicit"),
             python=destination.python,
             asking=asking,
             variables=destination.uv_variables,

@@ -31,13 +31,13 @@ def show_inspection(out: Console, inspection: Inspection, *, verbose: bool) -> N
     """Print one artifact."""
     artifact, needs = inspection.artifact, inspection.needs
     out.print(heading(printable(artifact.subject)))
-    out.print(indented(_what_it_is(inspection), 2))
+    out.print(indented(printable(_what_it_is(inspection)), 2))
     facts = plain_table("", "", "")
     for name, value, source in _facts(needs):
         facts.add_row(name, printable(value), printable(source))
     out.print(indented(facts, 2))
     if needs.system_cuda:
-        out.print(hanging("  expects     ", f"{needs.system_cuda} on the machine"))
+        out.print(hanging("  expects     ", printable(f"{needs.system_cuda} on the machine")))
     if inspection.libraries:
         out.print()
         out.print(_libraries(inspection.libraries, verbose=verbose))
@@ -60,9 +60,9 @@ def summary_row(inspection: Inspection) -> tuple[str, str, str, str]:
 
 
 def support_in_words(needs: Needs) -> str:
-    """How a package uses a GPU: `run-time`, `through torch`, `no`."""
+    """How a package uses a GPU: `run-time`, `through torch`, `no`, `unknown` where what could tell was not read."""
     if needs.gpu_support is GpuSupport.NONE:
-        return "no"
+        return "unknown" if needs.libraries is None else "no"
     if needs.gpu_support is not GpuSupport.THROUGH:
         return needs.gpu_support.value
     told = [one.value for one in needs.evidence if one.what in {"requires", "imports"}]
@@ -87,7 +87,7 @@ def _what_it_is(inspection: Inspection) -> str:
         f"{_KINDS[artifact.kind]}{build}" + (f" for {systems}" if systems else ""),
         f"Python {span}" if span else "",
         bytes_in_words(artifact.size_bytes) if artifact.size_bytes else "",
-        f"{native} native of {inspection.members} files" if inspection.members else "",
+        f"{native} native of {inspection.members} files" if artifact.kind is not ArtifactKind.FILE else "",
     ]
     return ", ".join(part for part in parts if part)
 

@@ -18,6 +18,8 @@ __all__ = ["show_check"]
 _OF_THE_MACHINE = {"host-memory", "cpu-cores", "board-class"}
 _ON_CODE = {"kernel-image", "side-library", "toolkit-dropped-gpu", "driver-loads-ptx"}
 _FEW_PACKAGES = 3
+_WIDEST_VERDICT = len(Verdict.DEGRADED.value)
+_ROOM_FOR_NAMES = 30
 _ASKED_GPU = re.compile(r"gpu=([^,]+)")
 
 
@@ -25,21 +27,23 @@ def show_check(report: CheckReport, machines: tuple[Machine, ...], *, verbose: b
     """Print the report for `machines`, which are those it was made for."""
     with page() as out:
         if len(machines) == 1:
-            out.print(hanging("for ", machine_line(machines[0])))
+            out.print(hanging("for ", printable(machine_line(machines[0]))))
             out.print()
         if not report.rows:
             return
         shown = [row for row in report.rows if verbose or _says_something(row)]
         if len(report.rows) <= 1:
             shown = list(report.rows)
+        labels = _labels(machines)
         if len(machines) == 1:
             _show_list(out, shown)
-            _show_reasons(out, shown, machines, verbose=verbose)
+            _show_reasons(out, shown, labels, verbose=verbose)
         elif len(shown) <= _FEW_PACKAGES:
-            _show_each(out, shown, machines, verbose=verbose)
+            _show_each(out, shown, labels, verbose=verbose)
         else:
-            _show_matrix(out, shown, machines)
-            _show_reasons(out, shown, machines, verbose=verbose)
+            labels = _short_labels(labels, out.width)
+            _show_matrix(out, shown, labels, machines)
+            _show_reasons(out, shown, labels, verbose=verbose)
         _show_hints(out, shown)
         for note in report.notes:
             out.print(hanging("note: ", printable(note)))
@@ -60,9 +64,8 @@ def _show_list(out: Console, rows: list[CheckedArtifact]) -> None:
     out.print(table)
 
 
-def _show_each(out: Console, rows: list[CheckedArtifact], machines: tuple[Machine, ...], *, verbose: bool) -> None:
+def _show_each(out: Console, rows: list[CheckedArtifact], labels: list[str], *, verbose: bool) -> None:
     """Few packages: for each the machines with their reasons."""
-    labels = _labels(machines)
     for number, row in enumerate(rows):
         if number:
             out.print()
@@ -78,19 +81,30 @@ def _show_each(out: Console, rows: list[CheckedArtifact], machines: tuple[Machin
         out.print(table)
 
 
-def _show_matrix(out: Console, rows: list[CheckedArtifact], machines: tuple[Machine, ...]) -> None:
+def _short_labels(labels: list[str], width: int) -> list[str]:
+    """Numbers in their place where the columns would leave no room for the names of packages."""
+    room = width - sum(max(len(label), _WIDEST_VERDICT) + 2 for label in labels)
+    return labels if room >= _ROOM_FOR_NAMES else [f"#{number}" for number in range(1, len(labels) + 1)]
+
+
+def _show_matrix(out: Console, rows: list[CheckedArtifact], labels: list[str], machines: tuple[Machine, ...]) -> None:
     """Several of both: verdicts only."""
-    labels = _labels(machines)
-    if sum(len(label) + 2 for label in labels) + max(len(row.subject) for row in rows) > out.width:
-        labels = [f"#{number}" for number in range(1, len(machines) + 1)]
+    legend = plain_table("", "")
     for label, machine in zip(labels, machines, strict=True):
-        out.print(hanging(f"{label}  ", machine_line(machine)))
-    out.print()
-    table = plain_table("package", *labels)
-    for row in rows:
-        verdicts = (verdict_text(answer.verdict) if answer else "" for answer in row.answers)
-        table.add_row(printable(row.subject), *verdicts)
-    out.print(table)
+        legend.add_row(label, printable(machine_line(machine)))
+    out.print(legend)
+    width = max(_WIDEST_VERDICT, *map(len, labels)) + 2
+    at_once = max(1, (out.width - _ROOM_FOR_NAMES) // width)
+    for first in range(0, len(labels), at_once):
+        out.print()
+        part = slice(first, first + at_once)
+        table = plain_table("package", *labels[part])
+        for column in table.columns[1:]:
+            column.no_wrap = True
+        for row in rows:
+            verdicts = (verdict_text(answer.verdict) if answer else "" for answer in row.answers[part])
+            table.add_row(printable(row.subject), *verdicts)
+        out.print(table)
 
 
 def _labels(machines: tuple[Machine, ...]) -> list[str]:
@@ -109,25 +123,24 @@ def _labels(machines: tuple[Machine, ...]) -> list[str]:
 
 def _short_name(machine: Machine) -> str:
     if asked := _ASKED_GPU.search(machine.name):
-        return asked[1].strip()
+        return printable(asked[1].strip())
     name = machine.gpus[0].name if machine.gpus else "no GPU"
-    return name.removeprefix("NVIDIA ").removeprefix("GeForce ").removeprefix("Tesla ")
+    return printable(name).removeprefix("NVIDIA ").removeprefix("GeForce ").removeprefix("Tesla ")
 
 
-def _show_reasons(out: Console, rows: list[CheckedArtifact], machines: tuple[Machine, ...], *, verbose: bool) -> None:
+def _show_reasons(out: Console, rows: list[CheckedArtifact], labels: list[str], *, verbose: bool) -> None:
     """What the table does not tell yet."""
-    told = [
-        (row.subject, label, findings)
-        for row in rows
-        for label, answer in zip(_labels(machines), row.answers, strict=True)
-        if answer and (findings := _untold(answer, is_alone=len(machines) == 1, verbose=verbose))
-    ]
+    told: dict[tuple[str, tuple[Finding, ...]], list[str]] = {}
+    for row in rows:
+        for label, answer in zip(labels, row.answers, strict=True):
+            if answer and (findings := _untold(answer, is_alone=len(labels) == 1, verbose=verbose)):
+                told.setdefault((row.subject, tuple(findings)), []).append(label)
     if told:
         out.print()
         out.print(heading("why"))
-    for subject, label, findings in told:
-        out.print(hanging("  ", printable(subject) + (f" on {label}" if len(machines) > 1 else "")))
-        for one in findings:
+    for (subject, reasons), where in told.items():
+        out.print(hanging("  ", printable(subject) + (f" on {', '.join(where)}" if len(labels) > 1 else "")))
+        for one in reasons:
             out.print(hanging(f"    {one.verdict.value}: ", printable(one.message)))
             for evidence in one.evidence if verbose else ():
                 source = f" ({evidence.source})" if evidence.source else ""
@@ -152,7 +165,7 @@ def _show_hints(out: Console, rows: list[CheckedArtifact]) -> None:
     if hints:
         out.print()
     for hint in hints:
-        out.print(hanging("hint: ", hint))
+        out.print(hanging("hint: ", printable(hint)))
 
 
 def _first_reason(answer: MachineAnswer) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 import gpuenv
-from gpuenv.cli.artifact_text import show_inspection, summary_row
+from gpuenv.cli.artifact_text import show_inspection, summary_row, support_in_words
 from gpuenv.cli.failure import show_problem
 from gpuenv.cli.options import (
     as_json,
@@ -19,7 +19,7 @@ from gpuenv.cli.options import (
 )
 from gpuenv.cli.progress import Progress
 from gpuenv.cli.text import hanging, page, plain_table, printable
-from gpuenv.model import GpuSupport, InspectionReport, to_json
+from gpuenv.model import InspectionReport, to_json
 
 __all__ = ["inspect_command"]
 
@@ -78,7 +78,7 @@ def _show(report: InspectionReport, *, summary: bool, verbose: bool) -> None:
     with page() as out:
         # Of a list of many packages those that have nothing to do with a GPU are only counted.
         many = len(report.artifacts) > 1 and not verbose
-        shown = [one for one in report.artifacts if not many or one.needs.gpu_support is not GpuSupport.NONE]
+        shown = [one for one in report.artifacts if not many or support_in_words(one.needs) != "no"]
         if len(report.artifacts) == 2 or not shown:
             shown = list(report.artifacts)[:10]
         if summary:

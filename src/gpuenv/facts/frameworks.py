@@ -32,9 +32,10 @@ class Framework(Noun, frozen=True, kw_only=True):
     `jit` is what it hands to the driver when it compiles at run time without any file that shows it; `opens_driver`
     says that it computes on a GPU, and no file shows that. `cuda_major_in_version`: its own major is that of CUDA.
     `depends_for_cpu` marks packages that most users have for the CPU, so that a requirement says nothing about GPUs.
-    `brings_cuda` says that it brings the CUDA libraries, `extras_bring_cuda` which of its extras do. `opens` are CUDA
-    libraries that it opens by names which it puts together, so that no file shows them. `files` are its own libraries
-    that other packages are linked with, without prefix and ending.
+    `runs_without_gpu` says that its builds for the GPU run on the CPU too. `brings_cuda` says that it brings the CUDA
+    libraries, `extras_bring_cuda` which of its extras do. `opens` are CUDA libraries that it opens by names which it
+    puts together, so that no file shows them. `files` are its own libraries that other packages are linked with,
+    without prefix and ending.
     """
 
     names: tuple[str, ...]
@@ -44,6 +45,7 @@ class Framework(Noun, frozen=True, kw_only=True):
     opens_driver: bool = False
     cuda_major_in_version: bool = False
     depends_for_cpu: bool = False
+    runs_without_gpu: bool = False
     brings_cuda: bool = False
     extras_bring_cuda: tuple[str, ...] = ()
     opens: tuple[str, ...] = ()

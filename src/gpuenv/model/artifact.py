@@ -118,9 +118,10 @@ class LibrarySummary(Noun, frozen=True, kw_only=True):
 
     `sass` and `ptx` are the images of all units together (`sm_90a`, `compute_90/ptx8.4`); `relocatable` are the images
     of the objects that they were linked from, where those are in the file. `breadth` is B and `general_units` the units
-    with at least half of it (docs/coverage.md). `coverage` is the share of general units that run, by compute capability,
-    for a driver that knows all of its PTX. `ways` says how the library as a whole runs on each: `sass`, `jit` (the
-    driver compiles its PTX), `none` or `unknown`; `runs_on` and `perhaps_on` are the same as spans, `7.5 to 9.0`.
+    with at least half of it (docs/coverage.md). `coverage` is the share of general units that run, by compute
+    capability, for a driver that knows all of its PTX. `ways` says how the library as a whole runs on each: `sass`,
+    `jit` (the driver compiles its PTX), `none` or `unknown`; `runs_on` and `perhaps_on` are the same as spans such as
+    `7.5 to 9.0`.
     """
 
     path: str

@@ -57,13 +57,15 @@ class Needs(Noun, frozen=True, kw_only=True):
     `libraries` None means that nobody read its machine code; an empty tuple that it has none of its own.
     `system_cuda` is set when it expects CUDA libraries which no package brings along. `lowest_capability` is
     what its maker documents, where that says more than its code. `pythons` None means that any Python will do.
-    `withdrawn` says why nobody should install it. `other_vendors` names code for GPUs that are not NVIDIA's (ROCm,
-    SYCL, Metal), which no rule judges.
+    `runs_without_gpu` says that the same build also runs where there is no GPU. `withdrawn` says why nobody should
+    install it. `other_vendors` names code for GPUs that are not NVIDIA's (ROCm, SYCL, Metal, OpenCL), which no rule
+    judges.
     """
 
     subject: str
     gpu_support: GpuSupport = GpuSupport.NONE
     uses_gpu: bool = False
+    runs_without_gpu: bool = False
     cuda: CudaVersion | None = None
     cuda_newest: CudaVersion | None = None
     driver_floor: DriverVersion | None = None

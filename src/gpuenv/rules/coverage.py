@@ -142,20 +142,31 @@ def _way_of_ptx(isa: PtxIsa | None, *, driver_cuda: CudaVersion | None, built_wi
 def _way_relinked(
     library: LibraryCode, gpu: Gpu, *, driver_cuda: CudaVersion | None, built_with: CudaVersion | None
 ) -> Way:
-    """How the library's code gets to run when the driver links its objects again, which each must have code for.
+    """How the unit that the device linker made gets to run when the driver links its objects again, for which each of
+    them must have code.
 
-    Source: NVIDIA, CUDA Compiler Driver NVCC, Potential Separate Compilation Issues, JIT Linking Support. Which of
-    several units is the linked one is not read, so that with several nobody knows.
+    Source: NVIDIA, CUDA Compiler Driver NVCC, Potential Separate Compilation Issues, JIT Linking Support.
     """
     ways = [
         max(way_to_run(image, gpu, driver_cuda=driver_cuda, built_with=built_with) for image in group.images)
         for group in library.relocatable
         if group.images
     ]
-    way = min(ways, default=Way.NONE)
-    if way is Way.NONE:
-        return way
-    return min(way, Way.JIT) if sum(group.units for group in library.groups) == 1 else Way.UNKNOWN
+    return min(Way.JIT, *ways) if ways else Way.NONE
+
+
+def _linked_group(library: LibraryCode) -> UnitGroup | None:
+    """The units among which is the one that the device linker made: its machine code is for the GPUs that its objects
+    have machine code for. None where that cannot be told.
+    """
+    objects = {_machine_code(group) for group in library.relocatable}
+    found = [group for group in library.groups if _machine_code(group) in objects]
+    alone = library.groups if sum(group.units for group in library.groups) == 1 else ()
+    return next(iter(alone or (found if len(found) == 1 else ())), None)
+
+
+def _machine_code(group: UnitGroup) -> frozenset[CodeImage]:
+    return frozenset(image for image in group.images if not image.is_ptx)
 
 
 def measure_coverage(
@@ -168,6 +179,7 @@ def measure_coverage(
     targets = {frozenset(image.capability for image in group.images) for group in library.groups}
     selects = library.selects_at_run_time or (widest == 1 and len(targets) > 1)
     relinked = _way_relinked(library, gpu, driver_cuda=driver_cuda, built_with=built_with)
+    linked = _linked_group(library) if relinked is not Way.NONE else None
     counted: dict[Way, int] = dict.fromkeys(Way, 0)
     # Thousands of groups are made of the same few dozen images.
     ways: dict[CodeImage, Way] = {}
@@ -177,7 +189,9 @@ def measure_coverage(
                 if image not in ways:
                     ways[image] = way_to_run(image, gpu, driver_cuda=driver_cuda, built_with=built_with)
             best = max((ways[image] for image in group.images), default=Way.NONE)
-            counted[max(best, relinked)] += group.units
+            once = min(group.units, 1) if relinked > best and group is linked else 0
+            counted[relinked] += once
+            counted[best if linked or relinked <= best else Way.UNKNOWN] += group.units - once
     return Coverage(
         library=library.name,
         general=sum(counted.values()),

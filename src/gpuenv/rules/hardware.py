@@ -16,7 +16,9 @@ _OTHER_WAYS = {
 
 
 def gpu_present(needs: Needs, machine: Machine) -> Iterator[Finding]:
-    """CUDA runs on NVIDIA GPUs only. A machine without one can run the CPU build of a package, if there is one."""
+    """CUDA runs on NVIDIA GPUs only. A machine without one can run the CPU build of a package, if there is one, or a
+    build that looks for a GPU when it runs and can do without.
+    """
     if not needs.uses_gpu:
         return
     source = machine.sources.get("gpus", "")
@@ -38,6 +40,9 @@ def gpu_present(needs: Needs, machine: Machine) -> Iterator[Finding]:
     elif machine.nvidia_gpus:
         names = ", ".join(dict.fromkeys(gpu.name for gpu in machine.nvidia_gpus))
         yield finding(Verdict.WORKS, f"NVIDIA made the GPU: {names}", names)
+    elif needs.runs_without_gpu:
+        names = ", ".join(dict.fromkeys(gpu.name for gpu in machine.gpus)) or "none"
+        yield finding(Verdict.DEGRADED, "there is no NVIDIA GPU here, so it can only use the CPU", names)
     elif machine.gpus:
         vendors = tuple(dict.fromkeys(gpu.vendor for gpu in machine.gpus))
         names = ", ".join(dict.fromkeys(gpu.name for gpu in machine.gpus))

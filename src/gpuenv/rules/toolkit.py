@@ -29,7 +29,8 @@ def toolkit_dropped_gpu(needs: Needs, machine: Machine) -> Iterator[Finding]:
             f"CUDA {oldest} makes no code for {gpu_label(gpu)}: {row.architecture_name} ended with CUDA {last}",
         )
 
-    yield from _each_gpu("toolkit-dropped-gpu", needs, machine, judge, cuda=oldest)
+    works = f"CUDA {oldest} has not dropped"
+    yield from _each_gpu("toolkit-dropped-gpu", needs, machine, judge, cuda=oldest, works=works)
 
 
 def toolkit_older_than_gpu(needs: Needs, machine: Machine) -> Iterator[Finding]:
@@ -48,7 +49,8 @@ def toolkit_older_than_gpu(needs: Needs, machine: Machine) -> Iterator[Finding]:
         )
         return Verdict.FAILS if needs.jit else Verdict.UNKNOWN, message
 
-    yield from _each_gpu("toolkit-older-than-gpu", needs, machine, judge, cuda=newest)
+    works = f"CUDA {newest} makes code for"
+    yield from _each_gpu("toolkit-older-than-gpu", needs, machine, judge, cuda=newest, works=works)
 
 
 def library_dropped_gpu(needs: Needs, machine: Machine) -> Iterator[Finding]:
@@ -104,7 +106,9 @@ def _toolkit_decides(needs: Needs) -> bool:
     return needs.uses_gpu and (needs.jit is not None or needs.libraries is None)
 
 
-def _each_gpu(rule: str, needs: Needs, machine: Machine, judge: Judge, *, cuda: CudaVersion) -> Iterator[Finding]:
+def _each_gpu(
+    rule: str, needs: Needs, machine: Machine, judge: Judge, *, cuda: CudaVersion, works: str
+) -> Iterator[Finding]:
     kinds = cuda_gpus(machine)
     rows = [(gpu, find_capability(gpu.compute_capability) if gpu.compute_capability else None) for gpu in kinds]
     said = [(gpu, judge(gpu, row)) for gpu, row in rows if row]
@@ -123,4 +127,4 @@ def _each_gpu(rule: str, needs: Needs, machine: Machine, judge: Judge, *, cuda: 
         yield finding(Verdict.UNKNOWN, f"whether CUDA {cuda} makes code for {gpu_label(gpu)} is not known", gpu)
     if said and not objections and needs.jit:
         served = ", ".join(gpu_label(gpu) for gpu, _ in said)
-        yield finding(Verdict.WORKS, f"CUDA {cuda} makes code for {served}")
+        yield finding(Verdict.WORKS, f"{works} {served}")

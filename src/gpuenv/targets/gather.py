@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +23,14 @@ from gpuenv.targets.words import Directory, LockFile, RequirementsFile, parse_ta
 
 __all__ = ["Group", "gather"]
 
+_LOGIN = re.compile(r"(?<=://)[^/\s]*@")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """What one word stands for. `together` says that the artifacts are to be in one environment."""
+    """What one word stands for; `target` is the word, without a login that stood in it. `together` says that the
+    artifacts are to be in one environment.
+    """
 
     target: str
     looked: tuple[Looked, ...] = ()
@@ -55,7 +60,7 @@ def gather(
         try:
             return _gather_one(word, means, machine=machine, platform=platform, python=python)
         except GpuenvError as error:
-            return Group(target=word, problems=(error,))
+            return Group(target=_without_login(word), problems=(error,))
 
     # Python's `sysconfig`, which finding uv needs, is not safe to be used first by several threads at once.
     find_uv()
@@ -67,16 +72,22 @@ def _gather_one(word: str, means: Means, *, machine: Machine | None, platform: s
     target = parse_target(word)
     if isinstance(target, Directory):
         return _in_directory(target.path, word, means)
-    means.report.step(f"looking for {word}")
+    shown = _without_login(word)
+    means.report.step(f"looking for {shown}")
     expansion = expand(target, machine=machine, python=python, platform=platform, offline=means.offline)
     looked, problems = _look_into_each(expansion.files, means)
     return Group(
-        target=word,
+        target=shown,
         looked=looked,
         together=isinstance(target, RequirementsFile | LockFile),
         problems=(*expansion.problems, *problems),
         notes=expansion.notes,
     )
+
+
+def _without_login(word: str) -> str:
+    """As typed, which may be an address within a requirement, but for user name and password."""
+    return _LOGIN.sub("", word)
 
 
 def _look_into_each(files: Sequence[WantedFile], means: Means) -> tuple[tuple[Looked, ...], tuple[GpuenvError, ...]]:

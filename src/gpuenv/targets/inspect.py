@@ -9,7 +9,17 @@ import msgspec
 
 from gpuenv.artifacts.native_files import file_name
 from gpuenv.artifacts.needs import needs_of, needs_together
-from gpuenv.model import Inspection, InspectionReport, LibrarySummary, Needs, Reading, Reporter, Silence
+from gpuenv.errors import FormatError, GpuenvError
+from gpuenv.model import (
+    ArtifactKind,
+    Inspection,
+    InspectionReport,
+    LibrarySummary,
+    Needs,
+    Reading,
+    Reporter,
+    Silence,
+)
 from gpuenv.rules.code import main_library
 from gpuenv.targets.gather import Group, gather
 from gpuenv.targets.means import Looked, open_means
@@ -17,6 +27,8 @@ from gpuenv.targets.problems import problem_of
 from gpuenv.targets.summaries import summarize_library
 
 __all__ = ["inspect_targets", "needs_in_group"]
+
+_MOST_TOLD = 5
 
 
 def inspect_targets(
@@ -33,15 +45,26 @@ def inspect_targets(
 
     With `prefix` the words are names of packages in that environment (all of them without words). `platform`
     (`windows-x86_64`) and `python` (`3.12`) choose among the builds on the index; by default those of this computer.
-    Each target that could not be looked at is a problem of the report; the others are there.
+    Each target that could not be looked at is a problem of the report, and so is each archive of which a native file
+    could not be read; what could be read is there.
     """
     with open_means(cache=cache, offline=offline, report=report or Silence()) as means:
         groups = gather(words, means, prefix=prefix, platform=platform, python=python)
     return InspectionReport(
         artifacts=tuple(inspection for group in groups for inspection in _inspections(group)),
         notes=tuple(dict.fromkeys(note for group in groups for note in group.notes)),
-        problems=tuple(problem_of(problem) for group in groups for problem in group.problems),
+        problems=tuple(problem_of(one) for group in groups for one in (*group.problems, *_unread(group))),
     )
+
+
+def _unread(group: Group) -> Iterator[GpuenvError]:
+    """Environments are left out: nobody handed their files over as a package that is whole."""
+    for reading in (looked.reading for looked in group.looked):
+        told = tuple(file.problem for file in reading.files if file.problem)
+        if told and reading.artifact.kind is not ArtifactKind.INSTALLED:
+            files = "a native file" if len(told) == 1 else f"{len(told)} native files"
+            name = reading.artifact.filename or reading.artifact.name
+            yield FormatError(f"{files} of `{name}` could not be read", reasons=told[:_MOST_TOLD])
 
 
 def needs_in_group(group: Group) -> tuple[Needs, ...]:
