@@ -87,7 +87,7 @@ def test_inspect_a_name_on_the_index(gpuenv: Run, index: LoopbackIndex) -> None:
     done = gpuenv("inspect", "gt-a")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("gt-a 1.0\n  wheel for Linux x86_64, ")
-    assert "libgt.so 8.0 8.6 2 8.0 to 8.9".split() in [line.split() for line in done.stdout.splitlines()]
+    assert ["libgt.so", "8.0", "8.6", "2", "8.0", "to", "8.9"] in [line.split() for line in done.stdout.splitlines()]
 
 
 def test_inspect_says_it_in_one_line_each(gpuenv: Run, tmp_path: Path) -> None:
@@ -122,9 +122,9 @@ def test_check_answers_by_exit_code(
     unit = container(entry(80), entry(80, kind=1, isa=(8, 7)))
     place = write_wheel(tmp_path, "gt-a", {"gt_a/libgt.so": library(unit)})
     words = ["check", place.name, *options, *(word for one in machines for word in ("--machine", one))]
-    done = gpuenv(*words)
+    done = gpuenv(*words, "--json")
     assert (done.returncode, done.stderr) == (code, "")
-    found = document(gpuenv(*words, "--json"), "check")
+    found = document(done, "check")
     assert len(found["machines"]) == len(found["rows"][0]["answers"]) == len(machines)
 
 
@@ -206,15 +206,14 @@ def test_an_environment_and_its_packages(gpuenv: Run, tmp_path: Path) -> None:
 def test_files_that_are_not_what_they_seem(
     gpuenv: Run, tmp_path: Path, verb: str, name: str, content: bytes | None, code: int, said: str
 ) -> None:
-    """A message and an exit code, in JSON as in text."""
+    """A message on standard error, and the same in JSON, with its exit code."""
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    words = (verb, f"./{name}", *(("-m", A100) if verb == "check" else ()))
-    done = gpuenv(*words)
+    done = gpuenv(verb, f"./{name}", "--json", *(("-m", A100) if verb == "check" else ()))
     assert done.returncode == code
     assert done.stderr.startswith("error: ")
     assert said in done.stderr
-    found = document(gpuenv(*words, "--json"), "inspection" if verb == "inspect" else "check")
+    found = document(done, "inspection" if verb == "inspect" else "check")
     assert [problem["exit_code"] for problem in found["problems"]] == [code]
 
 
@@ -273,11 +272,11 @@ def test_a_bomb(gpuenv: Run, tmp_path: Path) -> None:
 
 
 def test_names_that_a_terminal_would_obey(gpuenv: Run, tmp_path: Path) -> None:
-    """They are printed escaped, of wheels and of conda packages, in the table, the reasons and the errors."""
+    """They are printed escaped, in the table, the reasons and the errors; conda packages named so are refused."""
     evil = "gt_a/\x1b[2J\x07\u202egt.so"
     place = write_wheel(tmp_path, "gt-a", {evil: CODE, "gt_a/other\x1b].so": library(sass(90))})
     place.write_bytes(patch_entry(place.read_bytes(), 1, flags=1))
-    for words in (("inspect", place.name), ("inspect", "-v", place.name), ("check", "-v", place.name, "-m", T4)):
+    for words in (("inspect", "-v", place.name), ("check", "-v", place.name, "-m", T4)):
         done = gpuenv(*words)
         assert "\x1b" not in done.stdout + done.stderr
         assert "\u202e" not in done.stdout + done.stderr
@@ -285,7 +284,8 @@ def test_names_that_a_terminal_would_obey(gpuenv: Run, tmp_path: Path) -> None:
     made = tmp_path / "gt-1.0-0.conda"
     made.write_bytes(conda(files_tar({"lib/libgt.so": CODE}), info=info_tar(build="\x1b[31mred", version="1\x1b[0m")))
     done = gpuenv("inspect", made.name)
-    assert r"\x1b[31mred" in done.stdout
+    assert done.returncode == 3
+    assert "is no readable conda package" in done.stderr
 
 
 # ---- servers --------------------------------------------------------------------------------------------------------
@@ -326,14 +326,13 @@ def test_a_server_that_wants_a_login(gpuenv: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("status", "code", "said"), [(401, 3, "password"), (503, 3, ""), (404, 2, "gt-a")])
 def test_an_index_that_refuses(gpuenv: Run, index: LoopbackIndex, status: int, code: int, said: str) -> None:
-    """A login that is missing or wrong, an index that does not work, and a name that it does not have."""
+    """A login that is wrong, an index that does not work, and a name that it does not have."""
     index.always = Reply(status=status, body=b"", content_type="text/plain")
     secret = os.environ["UV_DEFAULT_INDEX"].replace("http://", "http://me:s3cr3t@")
-    for url in (os.environ["UV_DEFAULT_INDEX"], secret):
-        done = gpuenv("inspect", "gt-a", UV_DEFAULT_INDEX=url)
-        assert done.returncode == code
-        assert said in done.stderr.lower()
-        assert "s3cr3t" not in done.stdout + done.stderr
+    done = gpuenv("inspect", "gt-a", UV_DEFAULT_INDEX=secret)
+    assert done.returncode == code
+    assert said in done.stderr.lower()
+    assert "s3cr3t" not in done.stdout + done.stderr
 
 
 def test_offline(gpuenv: Run, index: LoopbackIndex) -> None:

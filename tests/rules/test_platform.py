@@ -200,6 +200,20 @@ CASES = [
     Case(rule="system-cuda", verdict=UNKNOWN, needs=needs(system_cuda="the CUDA 11 libraries"), machine=LINUX),
     Case(
         rule="system-cuda",
+        verdict=UNKNOWN,
+        needs=needs(system_cuda="libcublas.so.12, libcublasLt.so.12 and libcurand.so.10", cuda="12.4"),
+        machine=LINUX,
+        hint="`pip install nvidia-cublas-cu12 nvidia-curand-cu12`",
+    ),
+    Case(
+        rule="system-cuda",
+        verdict=UNKNOWN,
+        needs=needs(system_cuda="cublas64_13.dll", cuda="13.0"),
+        machine=WINDOWS,
+        hint="`pip install nvidia-cublas`",
+    ),
+    Case(
+        rule="system-cuda",
         verdict=WORKS,
         needs=needs(uses_gpu=False, system_cuda="the CUDA 11 libraries"),
         machine=LINUX,

@@ -68,7 +68,6 @@ def of_rule(one: MachineAnswer, rule: str) -> Finding:
         ("gpu=RTX3090,driver=570.133.07", "works"),
         (T4, "fails"),
         (RTX5090, "fails"),
-        ("gpu=none", "fails"),
         ("gpu=A100,driver=450.80.02", "fails"),
         ("os=macos,arch=arm64", "fails"),
         ("arch=aarch64,gpu=GH200,driver=570.133.07", "fails"),

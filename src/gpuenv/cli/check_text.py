@@ -16,7 +16,7 @@ __all__ = ["show_check"]
 
 # What is said of a machine as a whole is no reason against one package, and stands once in `gpuenv info`.
 _OF_THE_MACHINE = {"host-memory", "cpu-cores", "board-class"}
-_ON_CODE = {"kernel-image", "side-library", "toolkit-dropped-gpu", "driver-loads-ptx"}
+_ON_CODE = {"kernel-image", "side-library", "toolkit-older-than-gpu", "driver-loads-ptx"}
 _FEW_PACKAGES = 3
 _WIDEST_VERDICT = len(Verdict.DEGRADED.value)
 _ROOM_FOR_NAMES = 30

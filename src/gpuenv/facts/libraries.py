@@ -25,6 +25,7 @@ __all__ = [
     "load_libraries",
     "lowest_of_toolkit",
     "selects_at_run_time",
+    "wheel_with",
 ]
 
 # Source: units of cuBLAS 12.8, cuFFT and cuDNN 9.10 counted per generation (2026-11-24): cuFFT has 23,532 units of
@@ -39,6 +40,8 @@ _INSTRUMENT = re.compile(
     r"(?:lib)?(?:cupti|checkpoint|nvperf_host|nvperf_target|pcsamplingutil)(?:64_[\d.]+|_static)?"
     r"(?:[-.][0-9a-f]{8})?(?:\.so[.\d]*|\.dll|\.a|\.lib)"
 )
+# From CUDA 13 on the wheels of the toolkit's libraries are named without it.
+_LAST_SUFFIXED = 12
 _SUFFIX = re.compile(r"-cu(?P<major>\d{2})\b")
 
 
@@ -112,6 +115,16 @@ def _plain(package: str) -> str:
 def holds(row: Library, library: str) -> bool:
     """Whether a package of this row brings a library (`cublasLt`, as `binaries.cuda_library` names it)."""
     return any(fnmatchcase(library.lower(), pattern.lower()) for pattern in row.holds)
+
+
+def wheel_with(library: str, cuda_major: int) -> str | None:
+    """The wheel of NVIDIA's that holds a library (`cublasLt`) for a CUDA major: `nvidia-cublas-cu12`; None for one
+    that is in none of them.
+    """
+    row = next((row for row in load_libraries() if "*" not in row.holds and holds(row, library)), None)
+    if row is None or not row.wheels:
+        return None
+    return f"{row.wheels[0]}-cu{cuda_major}" if cuda_major <= _LAST_SUFFIXED or row.keeps_suffix else row.wheels[0]
 
 
 def library_cuda(package: str, version: str | None) -> tuple[int, CudaVersion | None] | None:

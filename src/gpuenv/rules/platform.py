@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
+from gpuenv.binaries.cuda_names import cuda_library
+from gpuenv.facts.libraries import wheel_with
 from gpuenv.facts.toolkits import last_toolkit_for_platform, load_toolkits
 from gpuenv.model import Evidence, Finding, Machine, Needs, OperatingSystem, Verdict
 from gpuenv.rules.reading import cuda_gpus, driver_evidence, served_cuda
@@ -172,7 +175,17 @@ def system_cuda(needs: Needs, machine: Machine) -> Iterator[Finding]:  # noqa: A
             verdict=Verdict.UNKNOWN,
             subject=needs.subject,
             message=f"expects {needs.system_cuda} on the machine, which no package brings along",
+            hints=_what_brings(needs.system_cuda, needs.cuda_newest or needs.cuda),
         )
+
+
+def _what_brings(text: str, cuda: CudaVersion | None) -> tuple[str, ...]:
+    """Which of NVIDIA's wheels hold the libraries that a text names."""
+    if cuda is None:
+        return ()
+    named = (cuda_library(file) for file in re.findall(r"[\w.-]+\.(?:so[.\d]*|dll)", text))
+    wheels = [wheel for library in named if library and (wheel := wheel_with(library.name, cuda.major))]
+    return (f"NVIDIA's wheels bring them: `pip install {' '.join(dict.fromkeys(wheels))}`",) if wheels else ()
 
 
 def python_build(needs: Needs, machine: Machine) -> Iterator[Finding]:

@@ -19,7 +19,7 @@ from gpuenv.targets.expand import expand
 from gpuenv.targets.look import as_seen_from, look_into_file
 from gpuenv.targets.means import Looked, Means
 from gpuenv.targets.wanted import WantedFile, kind_of_name
-from gpuenv.targets.words import Directory, LockFile, RequirementsFile, parse_target
+from gpuenv.targets.words import Directory, LockFile, OnIndex, RequirementsFile, parse_target
 
 __all__ = ["Group", "gather"]
 
@@ -79,7 +79,8 @@ def _gather_one(word: str, means: Means, *, machine: Machine | None, platform: s
     return Group(
         target=shown,
         looked=looked,
-        together=isinstance(target, RequirementsFile | LockFile),
+        # A name with extras stands for the package and what they add.
+        together=isinstance(target, RequirementsFile | LockFile | OnIndex),
         problems=(*expansion.problems, *problems),
         notes=expansion.notes,
     )
