@@ -18,6 +18,7 @@ VARIABLES: dict[str, str] = {
     "CONDA_OVERRIDE_CUDA": "CUDA version the driver is taken to serve; empty means no driver (CEP 30).",
     "CONDA_OVERRIDE_CUDA_ARCH": "Lowest compute capability to assume; empty means none (CEP 46).",
     "CONDA_OVERRIDE_GLIBC": "GNU C library version to assume (CEP 30).",
+    "SSL_CERT_FILE": "Certificates to trust, in place of those that come along.",
     "NO_COLOR": "Any value turns colour off.",
     "UV_DEFAULT_INDEX": "Python index that `uv` uses in place of its own default.",
     "UV_INDEX": "Further Python indexes for `uv`.",

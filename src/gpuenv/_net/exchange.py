@@ -6,7 +6,6 @@ its end, however long that is.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
-from gpuenv import __version__
+from gpuenv import __version__, settings
 from gpuenv._net.addresses import Address
 from gpuenv.errors import GpuenvError, RequestError, UnavailableError
 
@@ -134,7 +133,7 @@ class Exchange:
             self._session.mount(scheme, HTTPAdapter(pool_maxsize=connections))
         self._session.headers["User-Agent"] = f"gpuenv/{__version__}"
         # REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE are read by `requests` and go before this one.
-        self._session.verify = os.environ.get("SSL_CERT_FILE") or True
+        self._session.verify = settings.variable("SSL_CERT_FILE") or True
 
     def close(self) -> None:
         """Closes the connections that wait for further questions."""
