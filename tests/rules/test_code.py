@@ -121,12 +121,12 @@ SIDES = [
         says="`libside.so` has code for Tesla T4 (7.5) in 1 of 33 units",
     ),
     # Half as general as the main library (3 of 5 majors) is a defect, less is on purpose.
-    side(DEGRADED, MAIN, library("9: sm_80 sm_90 sm_100", name="libside.so"), says="in 0 of 9 units"),
+    side(DEGRADED, MAIN, library("9: sm_80 sm_90 sm_100", name="libside.so"), says="in none of 9 units"),
     side(
         DEGRADED,
         library("9: sm_75 sm_80 sm_90 sm_120"),
         library("9: sm_80 sm_90", name="b.so", size=GIB // 4),
-        says="in 0 of",
+        says="in none of",
     ),
     side(
         WORKS,
@@ -158,7 +158,7 @@ SIDES = [
         DEGRADED,
         MAIN,
         library("9: compute_70/ptx9.0 sm_80 sm_90", name="libside.so"),
-        says="in 0 of 9 units",
+        says="in none of 9 units",
         driver="575.51.03",
     ),
     # Where the main library does not run, the side libraries do not matter.
@@ -244,6 +244,13 @@ def test_the_main_library_has_most_code_and_is_not_one_of_nvidias() -> None:
     assert main_library((library("1: sm_80", name="c.so", size=1), small)) is small
     assert main_library((bundled,)) is bundled
     assert main_library((library(),)) is main_library(()) is None
+
+
+def test_many_libraries_of_one_size_have_a_main_library() -> None:
+    """Each of them is as large as the largest, however many there are."""
+    many = tuple(library("1: sm_80", name=f"lib{number}.so", size=GIB) for number in range(30))
+    assert main_library(many) in many
+    assert verdict_of(check(needs(libraries=many), machine(gpu("T4")))) is FAILS
 
 
 def test_the_main_library_is_a_general_one() -> None:

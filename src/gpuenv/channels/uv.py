@@ -102,7 +102,8 @@ def explain_failure(completed: Completed, doing: str) -> GpuenvError:
     if _NO_SOLUTION.search(text) and not _OFFLINE.search(text):
         return NoPlanError("`uv` finds no set of packages that fits together", reasons=said)
     if _OFFLINE.search(text):
-        return UnavailableError(f"offline, and not everything is in the cache, {doing}", reasons=said)
+        hints = ("try again with the network, without `--offline` and `UV_OFFLINE`",)
+        return UnavailableError(f"offline, and not everything is in the cache, {doing}", reasons=said, hints=hints)
     if _NETWORK.search(text):
         return UnavailableError(
             f"the package index did not answer, {doing}",

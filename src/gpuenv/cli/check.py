@@ -12,7 +12,7 @@ from gpuenv.cli.check_text import show_check
 from gpuenv.cli.failure import show_problem
 from gpuenv.cli.options import (
     as_json,
-    chosen_prefix,
+    chosen_place,
     environment_options,
     looking_options,
     python_option,
@@ -58,9 +58,7 @@ def check_command(
 
     Exit code 0: each works, or works with limits (degraded). 1: one fails. 3: for one it is unknown.
     """
-    place = chosen_prefix(name, prefix) if name is not None or prefix is not None else None
-    if not targets and place is None:
-        raise click.UsageError("name what to check: a package, a file, a directory", click.get_current_context())
+    place = chosen_place(targets, name, prefix)
     named = machines or ((from_variable,) if (from_variable := settings.variable("GPUENV_MACHINE")) else ())
     chosen = tuple(map(gpuenv.parse_machine, named)) or (gpuenv.probe_here(),)
     with Progress() as progress:

@@ -26,11 +26,11 @@ _ASKED_GPU = re.compile(r"gpu=([^,]+)")
 def show_check(report: CheckReport, machines: tuple[Machine, ...], *, verbose: bool) -> None:
     """Print the report for `machines`, which are those it was made for."""
     with page() as out:
+        if not report.rows:
+            return
         if len(machines) == 1:
             out.print(hanging("for ", printable(machine_line(machines[0]))))
             out.print()
-        if not report.rows:
-            return
         shown = [row for row in report.rows if verbose or _says_something(row)]
         if len(report.rows) <= 1:
             shown = list(report.rows)

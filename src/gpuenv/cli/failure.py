@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gpuenv.cli.text import paint
+from gpuenv.cli.text import paint, printable
 from gpuenv.errors import GpuenvError
 from gpuenv.model import ErrorBody, ErrorDocument, to_json
 
@@ -13,14 +13,7 @@ __all__ = ["show_failure", "show_problem", "show_usage_error"]
 
 def show_failure(error: GpuenvError, *, as_json: bool, verbose: bool) -> None:
     """Print an error of ours."""
-    body = ErrorBody(
-        code=error.code,
-        exit_code=error.exit_code,
-        message=error.message,
-        reasons=error.reasons,
-        hints=error.hints,
-        details=error.details,
-    )
+    body = ErrorBody.of(error)
     if as_json:
         click.echo(to_json(ErrorDocument(error=body)))
     _print(body, verbose=verbose)
@@ -45,9 +38,9 @@ def show_usage_error(error: click.ClickException, *, as_json: bool) -> None:
 
 
 def _print(body: ErrorBody, *, verbose: bool) -> None:
-    click.echo(f"{paint('error:', 'red', err=True)} {body.message}", err=True)
+    click.echo(f"{paint('error:', 'red', err=True)} {printable(body.message)}", err=True)
     for reason in body.reasons:
-        click.echo(f"  {reason}", err=True)
+        click.echo(f"  {printable(reason)}", err=True)
     if verbose and body.details:
         click.echo("in the solver's own words:", err=True)
         for line in body.details.splitlines():

@@ -11,7 +11,7 @@ from gpuenv.cli.artifact_text import show_inspection, summary_row, support_in_wo
 from gpuenv.cli.failure import show_problem
 from gpuenv.cli.options import (
     as_json,
-    chosen_prefix,
+    chosen_place,
     environment_options,
     looking_options,
     python_option,
@@ -52,9 +52,7 @@ def inspect_command(
     pylock.toml, uv.lock, environment.yml, conda-lock.yml, pixi.lock. With -n or -p the targets are packages of that
     environment, all of them when none is named.
     """
-    place = chosen_prefix(name, prefix) if name is not None or prefix is not None else None
-    if not targets and place is None:
-        raise click.UsageError("name what to inspect: a package, a file, a directory", click.get_current_context())
+    place = chosen_place(targets, name, prefix)
     with Progress() as progress:
         report = gpuenv.inspect_targets(
             targets,

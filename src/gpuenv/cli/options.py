@@ -16,6 +16,7 @@ from gpuenv.model import Machine
 __all__ = [
     "as_json",
     "chosen_machine",
+    "chosen_place",
     "chosen_prefix",
     "environment_options",
     "looking_options",
@@ -51,6 +52,15 @@ def looking_options(function: Callable[..., Any]) -> Callable[..., Any]:
     no_cache = click.option("--no-cache", is_flag=True, help="Read again what was read before, and keep nothing.")
     offline = click.option("--offline", is_flag=True, help="Ask no network: only files here and what was read before.")
     return no_cache(offline(function))
+
+
+def chosen_place(targets: tuple[str, ...], name: str | None, prefix: Path | None) -> Path | None:
+    """The environment that targets are packages of, where one is named; a usage error where nothing is named at all."""
+    if name is not None or prefix is not None:
+        return chosen_prefix(name, prefix)
+    if not targets:
+        raise click.UsageError("name a package, a file or a directory", click.get_current_context())
+    return None
 
 
 def chosen_machine(text: str | None) -> Machine:

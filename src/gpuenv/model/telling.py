@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from gpuenv.errors import GpuenvError
 from gpuenv.model.nouns import JSON_VERSION, Noun
 
 __all__ = ["ErrorBody", "ErrorDocument", "Reporter", "Silence", "printable"]
@@ -18,6 +19,18 @@ class ErrorBody(Noun, frozen=True, kw_only=True):
     reasons: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
     details: str = ""
+
+    @classmethod
+    def of(cls, error: GpuenvError) -> ErrorBody:
+        """The error as a document holds it."""
+        return cls(
+            code=error.code,
+            exit_code=error.exit_code,
+            message=error.message,
+            reasons=error.reasons,
+            hints=error.hints,
+            details=error.details,
+        )
 
 
 class ErrorDocument(Noun, frozen=True, kw_only=True):

@@ -76,7 +76,8 @@ def side_library(needs: Needs, machine: Machine) -> Iterator[Finding]:
 
 
 def _judge_side(side: Coverage, main: Coverage, gpu: Gpu) -> tuple[Verdict, str]:
-    message = f"`{side.library}` has code for {gpu_label(gpu)} in {side.runs} of {side.general} units"
+    units = f"in {side.runs} of {side.general} units" if side.runs else f"in none of {side.general} units"
+    message = f"`{side.library}` has code for {gpu_label(gpu)} {units}"
     if side.breadth < (main.breadth + 1) // 2:
         return Verdict.WORKS, f"{message}, since it is for other GPUs on purpose"
     if side.way is Way.UNKNOWN:
@@ -122,13 +123,13 @@ def main_library(libraries: tuple[LibraryCode, ...]) -> LibraryCode | None:
     """The library that decides: of the general ones the one with most GPU code, in bytes and then in units; None where
     there is no code.
 
-    General are those that are made for at least half as many GPU generations as the widest of the large ones: vLLM's
-    largest library is attention for Ampere and Hopper alone. NVIDIA's own libraries stand back: where a wheel brings
-    them along, they are larger than the package's code.
+    General are those that are made for at least half as many GPU generations as the widest of those that have a tenth
+    of the code of the largest: vLLM's largest library is attention for Ampere and Hopper alone. NVIDIA's own libraries
+    stand back: where a wheel brings them along, they are larger than the package's code.
     """
     with_code = [library for library in libraries if library.groups]
     own = [library for library in with_code if not library.selects_at_run_time] or with_code
-    enough = LARGE * sum(library.size_bytes for library in own)
+    enough = LARGE * max((library.size_bytes for library in own), default=0)
     large = [library for library in own if library.size_bytes >= enough]
     widest = max(map(_widest, large), default=0)
     general = [library for library in large if _widest(library) >= (widest + 1) // 2]

@@ -27,7 +27,7 @@ NOT_COVERED = 0.1
 
 
 LARGE = 0.1
-"""From this share of a package's own GPU code on a library counts as large."""
+"""From this share of the code of a package's largest library on a library counts as large."""
 
 TINY = 0.0005
 """Below this share of the main library's GPU code a library holds nothing worth a word: a unit without kernels."""

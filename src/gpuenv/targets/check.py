@@ -11,6 +11,7 @@ from gpuenv.errors import GpuenvError
 from gpuenv.model import (
     CheckedArtifact,
     CheckReport,
+    ErrorBody,
     Machine,
     MachineAnswer,
     Needs,
@@ -22,7 +23,6 @@ from gpuenv.rules import check
 from gpuenv.targets.gather import gather
 from gpuenv.targets.inspect import needs_in_group
 from gpuenv.targets.means import Looked, open_means
-from gpuenv.targets.problems import problem_of
 
 __all__ = ["check_targets"]
 
@@ -69,7 +69,7 @@ def check_targets(
         machines=tuple(machine.name for machine in machines),
         rows=rows,
         notes=tuple(notes),
-        problems=tuple(map(problem_of, problems.values())),
+        problems=tuple(map(ErrorBody.of, problems.values())),
     )
 
 

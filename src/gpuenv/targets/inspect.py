@@ -12,6 +12,7 @@ from gpuenv.artifacts.needs import needs_of, needs_together
 from gpuenv.errors import FormatError, GpuenvError
 from gpuenv.model import (
     ArtifactKind,
+    ErrorBody,
     Inspection,
     InspectionReport,
     LibrarySummary,
@@ -23,7 +24,6 @@ from gpuenv.model import (
 from gpuenv.rules.code import main_library
 from gpuenv.targets.gather import Group, gather
 from gpuenv.targets.means import Looked, open_means
-from gpuenv.targets.problems import problem_of
 from gpuenv.targets.summaries import summarize_library
 
 __all__ = ["inspect_targets", "needs_in_group"]
@@ -53,7 +53,7 @@ def inspect_targets(
     return InspectionReport(
         artifacts=tuple(inspection for group in groups for inspection in _inspections(group)),
         notes=tuple(dict.fromkeys(note for group in groups for note in group.notes)),
-        problems=tuple(problem_of(one) for group in groups for one in (*group.problems, *_unread(group))),
+        problems=tuple(ErrorBody.of(one) for group in groups for one in (*group.problems, *_unread(group))),
     )
 
 
