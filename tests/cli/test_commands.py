@@ -177,7 +177,7 @@ def test_an_index_that_does_not_answer_is_no_answer(gpuenv: Run) -> None:
     assert done.returncode == 3
     assert "did not answer" in done.stderr
     assert "UV_DEFAULT_INDEX" in done.stderr
-    assert "from the catalog alone it would be pytorch 2.10.0 cuda128_py311_0" in done.stderr
+    assert "from the catalog alone it would be pytorch 2.10.0 cuda128_py3" in done.stderr
 
 
 def test_colour_is_only_for_terminals(gpuenv: Run) -> None:
