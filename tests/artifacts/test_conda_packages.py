@@ -36,6 +36,7 @@ from artifacts.made_conda import (
 from binaries.made_files import container, linked_elf
 from binaries.made_files import entry as image
 from gpuenv.artifacts.conda_packages import read_conda
+from gpuenv.artifacts.needs import needs_of
 from gpuenv.artifacts.sources import LocalSource
 from gpuenv.artifacts.tar_members import Limits, plain_path, walk_tar
 from gpuenv.errors import FormatError, UnavailableError
@@ -229,8 +230,18 @@ def test_a_file_with_holes_is_named() -> None:
     }
     new = entry("lib/GNUSparse/new.so", b"1\n0\n9\n".ljust(512, b"\0") + b"123456789", pax_headers=holes)
     reading = read(conda(tar([old, new, entry("lib/libdemo.so", LIBRARY)])))
-    assert [file.path for file in reading.files] == ["lib/libdemo.so"]
-    assert [problem.split(" is stored")[0] for problem in reading.problems] == ["`lib/holes.so`", "`lib/new.so`"]
+    problem = "it is stored with holes and was not read"
+    assert [(file.path, file.problem) for file in reading.files] == [
+        ("lib/holes.so", problem),
+        ("lib/libdemo.so", None),
+        ("lib/new.so", problem),
+    ]
+
+
+def test_a_package_of_nothing_but_a_file_with_holes_is_unknown() -> None:
+    """What was not read could hold GPU code."""
+    old = entry("lib/holes.so", type=tarfile.GNUTYPE_SPARSE)
+    assert needs_of(read(conda(tar([old])))).libraries is None
 
 
 def test_of_two_members_with_one_path_the_later_counts() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -404,3 +405,34 @@ def test_names_on_disk_are_written_out(tmp_path: Path) -> None:
     reading = read(tmp_path, "kern")
     assert paths(reading) == ["kern/plain \u00e9.so", r"kern/red\x1b[31m.so"]
     assert r"`gone\x07.so` should be there" in reading.problems[0]
+
+
+def test_metadata_of_spaces_takes_no_time(tmp_path: Path) -> None:
+    """A header of 60 kB of spaces names nothing, which is said at once."""
+    library = make_venv(tmp_path)
+    metadata = b"Name:" + b" " * 60_000 + b"\r\r\n"
+    write_files(library, {"kern-1.dist-info/METADATA": metadata})
+    began = time.monotonic()
+    assert find_distributions(tmp_path).problems == (
+        "cannot read `kern-1.dist-info`: its metadata names no distribution",
+    )
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("name", ["/etc", ".", "./kern", "kern//", "../x"])
+def test_a_list_of_packages_names_none_outside(tmp_path: Path, name: str) -> None:
+    """`top_level.txt` may hold anything; what is no package below the library is passed over."""
+    library = make_venv(tmp_path)
+    write_files(library, {"kern-1.dist-info/METADATA": b"Name: kern\nVersion: 1\n", "kern/_c.so": CODE})
+    write_files(library, {"kern-1.dist-info/top_level.txt": name.encode()})
+    assert paths(read(tmp_path, "kern")) == []
+
+
+def test_a_list_that_cannot_be_read_does_not_hide_the_files(tmp_path: Path) -> None:
+    """Without its RECORD the files are looked for by the names of its packages."""
+    library = make_venv(tmp_path)
+    write_files(library, {"kern-1.dist-info/METADATA": b"Name: kern\nVersion: 1\n", "kern/_c.so": CODE})
+    (library / "kern-1.dist-info" / "RECORD").mkdir()
+    reading = read(tmp_path, "kern")
+    assert paths(reading) == ["kern/_c.so"]
+    assert reading.problems[0].startswith("cannot read its RECORD")

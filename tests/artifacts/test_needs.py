@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artifacts.made_readings import code, library, reading, recorded
 from gpuenv.artifacts.needs import needs_of
+from gpuenv.artifacts.required import parse_requirement
+from gpuenv.errors import FormatError
 from gpuenv.model import ArtifactKind, GpuSupport, Jit, LibraryCode, NativeFile, Needs, Reading
 from gpuenv.rules.code import main_library
 from gpuenv.versions import ComputeCapability, CudaVersion, LibcVersion
@@ -426,3 +430,28 @@ def test_any_reading_gives_needs(made: Reading) -> None:
     assert needs.uses_gpu or not (needs.cuda or needs.jit or needs.system_cuda)
     assert needs.cuda is None or (needs.cuda_newest is not None and needs.cuda <= needs.cuda_newest)
     assert needs.jit is None or not any(one.groups for one in needs.libraries or ())
+
+
+@pytest.mark.parametrize("version", ["123456.7", "1000.5", "00000.1", "9" * 5000, "12." + "1" * 50])
+def test_library_names_with_senseless_versions_are_no_error(version: str) -> None:
+    """What a file is linked with is text that anyone can write; it tells no CUDA line then."""
+    file = NativeFile(path="x/a.so", kind="elf", needed=(f"libcudart.so.{version}",))
+    needs = needs_of(reading("x", "1.0", file))
+    assert needs.uses_gpu
+    assert needs.cuda is None
+
+
+@pytest.mark.parametrize("text", ["a" + " " * 9000 + "((", "a" + " " * 9000 + "x", "a [" * 3000, "a" * 10001])
+def test_requirements_that_are_none_take_no_time(text: str) -> None:
+    """Each is refused at once, however many ways there are to divide its spaces."""
+    began = time.monotonic()
+    with pytest.raises(FormatError):
+        parse_requirement(text)
+    assert time.monotonic() - began < 2
+
+
+def test_an_address_and_extras_stand_in_a_requirement_with_any_spaces() -> None:
+    """PEP 508 allows spaces between all parts."""
+    found = parse_requirement("  a.b [ x , y ]  @ https://h.invalid/a.whl ; extra == 'z'")
+    assert (found.name, found.extras, found.marker) == ("a.b", ("x", "y"), "extra == 'z'")
+    assert str(parse_requirement("a [x] ( >=1 )").specifier) == ">=1"

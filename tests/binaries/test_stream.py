@@ -119,3 +119,25 @@ def test_a_section_that_holds_something_else_is_a_format_error() -> None:
             read_binary(file, name="x")
         with pytest.raises(FormatError):
             read_stream([file], name="x")
+
+
+@pytest.mark.parametrize("flags", [5, 7])
+def test_names_are_found_in_code_that_does_not_begin_with_the_header(flags: int) -> None:
+    """`patchelf` puts a segment before that with code and constants; `ld -N` makes one that is also written to."""
+    file = bytearray(LIBRARY)
+    size = int.from_bytes(file[96:104], "little") - 176
+    file[68:72] = flags.to_bytes(4, "little")
+    file[72:88] = (176).to_bytes(8, "little") * 2
+    file[96:112] = size.to_bytes(8, "little") * 2
+    binary = read_stream(cut(bytes(file), []), name="x")
+    assert binary == read_binary(bytes(file), name="x")
+    assert [library.name for library in binary.opened] == ["cuda", "nvrtc"]
+
+
+def test_names_without_end_are_a_format_error_in_both_readers() -> None:
+    """A file of nothing but names of libraries would fill the memory with what is seen."""
+    file = linked_elf({".rodata": b"\0libcuda.so.1" * 20_000})
+    with pytest.raises(FormatError, match="names more than"):
+        read_binary(file, name="x")
+    with pytest.raises(FormatError, match="names more than"):
+        read_stream(cut(file, []), name="x")

@@ -24,7 +24,8 @@ from artifacts.made_wheels import wheel
 from artifacts.range_server import RangeServer, Reply
 from gpuenv.errors import FormatError, UnavailableError
 from gpuenv.model import Inspection, InspectionReport, Silence
-from gpuenv.targets.means import StoppableSource, open_means
+from gpuenv.targets.means import open_means
+from gpuenv.targets.stopping import StoppableSource
 from loopback_index import LoopbackIndex
 from targets.made_packages import LINUX, addressed, library, noise, sass
 

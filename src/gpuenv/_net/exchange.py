@@ -58,7 +58,7 @@ class CutError(Exception):
 
 
 class Answer:
-    """What a server answered; the body is read in chunks of at most 256 KiB."""
+    """What a server answered; the body is read in chunks of about 256 KiB."""
 
     def __init__(self, response: requests.Response, patience: Patience) -> None:
         self.status = response.status_code
@@ -244,9 +244,7 @@ def refusal(address: Address, status: int) -> GpuenvError:
     return UnavailableError(f"the server does not give `{address.shown}`", reasons=reasons, hints=("try again later",))
 
 
-def _unreachable(address: Address, error: Exception, patience: Patience) -> GpuenvError:
-    if isinstance(error, GpuenvError):
-        return error
+def _unreachable(address: Address, error: Exception, patience: Patience) -> UnavailableError:
     return UnavailableError(
         f"`{address.shown}` cannot be reached",
         reasons=(_reason(error, patience),),

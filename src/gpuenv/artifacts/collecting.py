@@ -66,11 +66,14 @@ class Collector:
         return {} if self.files and not self.reads_sources_beside_code else dict(sorted(self.imports.items()))
 
     def _look_at_code(self, member: Member) -> None:
+        path, size = member.path, member.size_bytes
+        file: NativeFile | None
         if member.kind is MemberKind.SPARSE:
-            self.problems.append(f"`{member.path}` is stored with holes and was not read")
-        if member.kind is not MemberKind.FILE:
+            file = NativeFile(path=path, size_bytes=size, problem="it is stored with holes and was not read")
+        elif member.kind is MemberKind.FILE:
+            file = read_passing_file(member.chunks, path=path, size_bytes=size)
+        else:
             return
-        file = read_passing_file(member.chunks, path=member.path, size_bytes=member.size_bytes)
         self.files.pop(member.path, None)
         if not file:
             return

@@ -193,9 +193,12 @@ def line_of_file(file: str) -> CudaLine | None:
     if library is None or library.version is None:
         return None
     numbers = library.version.split(".")
+    # Longer ones are of no CUDA that there is.
+    if max(map(len, numbers[:2])) > 2:
+        return None
     name = library.name.lower()
     if name in {"cudart", "nvrtc"} and len(numbers) > 1:
-        cuda = CudaVersion(f"{numbers[0]}.{numbers[1]}"[:5])
+        cuda = CudaVersion(f"{numbers[0]}.{numbers[1]}")
         # The name of NVRTC changed with every version up to 11.2 and stayed from there on.
         moves = cuda.major >= 11 and (name == "cudart" or cuda.minor >= 2)
         return _from(cuda) if moves else exact_line(cuda)

@@ -8,7 +8,15 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from gpuenv.artifacts.native_files import file_name
-from gpuenv.artifacts.sorted_reading import DRIVER, MANAGEMENT, Asked, SortedReading, is_from_conda, known_library
+from gpuenv.artifacts.sorted_reading import (
+    DRIVER,
+    MANAGEMENT,
+    Asked,
+    SortedReading,
+    is_from_conda,
+    known_library,
+    plain_name,
+)
 from gpuenv.binaries.cuda_names import CudaLibrary
 from gpuenv.facts.frameworks import find_framework, framework_of_file
 from gpuenv.facts.libraries import find_library, holds, load_libraries
@@ -19,7 +27,6 @@ __all__ = ["brought_files", "find_outside", "in_words", "without_system_cuda"]
 _AND = re.compile(r", | and ")
 # What the extras of `cuda-toolkit` are called where it is not how the library is.
 _EXTRA_NAMES = {"nvtx": ("nvtoolsext", "nvtx3interop"), "nvcc": ("nvvm", "nvptxcompiler"), "nvrtc": ("nvrtc",)}
-_WITH_HASH = re.compile(r"[-.][0-9a-f]{8,32}(?=\.(?:so|dll)\b)")
 
 
 def find_outside(seen: SortedReading) -> dict[str, str]:
@@ -45,12 +52,12 @@ def _wanted(seen: SortedReading) -> dict[str, tuple[CudaLibrary, str]]:
     for file, library in seen.linked():
         is_extra = some_code and not file.code and not _is_of_toolkit(library)
         if library.name.lower() not in DRIVER | MANAGEMENT and not is_extra:
-            wanted.setdefault(_plain(library.file), (library, file.path))
+            wanted.setdefault(plain_name(library.file), (library, file.path))
     linked = {library.name for library, _ in wanted.values()}
     for file in seen.loaded:
         for library in _opened_for_sure(file):
             if library.name not in linked:
-                wanted.setdefault(_plain(library.file), (library, file.path))
+                wanted.setdefault(plain_name(library.file), (library, file.path))
     if seen.framework and not wanted:
         for name in seen.framework.opens:
             if opened := known_library(_unversioned(name, seen)):
@@ -97,14 +104,9 @@ def _is_of_bringer(file: str, seen: SortedReading) -> bool:
 def brought_files(files: Iterable[NativeFile]) -> Iterator[str]:
     """The names under which others find these libraries: those of the files and those they give themselves."""
     for file in files:
-        yield _plain(file_name(file.path))
+        yield plain_name(file.path)
         if file.soname:
-            yield _plain(file.soname)
-
-
-def _plain(file: str) -> str:
-    """A file name without the hash that wheel repair tools put into it."""
-    return _WITH_HASH.sub("", file_name(file))
+            yield plain_name(file.soname)
 
 
 def _brings(asked: Asked, library: CudaLibrary, *, is_conda: bool) -> bool:
@@ -136,7 +138,7 @@ def without_system_cuda(needs: Needs, provided: frozenset[str]) -> Needs:
     """The needs without the CUDA libraries that other installed packages bring, by the names of their files."""
     if not needs.system_cuda:
         return needs
-    known = {_plain(file).lower() for file in provided}
+    known = {plain_name(file).lower() for file in provided}
     left = [file for file in _AND.split(needs.system_cuda) if not _is_brought(file, known)]
     return msgspec.structs.replace(needs, system_cuda=in_words(left))
 

@@ -31,7 +31,11 @@ _SYSTEMS = {
 }
 # A big plan looks at some ten thousand.
 _MOST_KEPT = 1 << 16
-_REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)\s*(?:\[(?P<extras>[^\]]*)\])?\s*\(?(?P<rest>[^()]*)\)?")
+# A list of all platforms in a marker comes to a few thousand.
+_MOST_CHARACTERS = 10_000
+# Spaces are matched without a way back: two stretches of them side by side would be tried in every division.
+_REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)\s*+(?:\[(?P<extras>[^\]]*)\]\s*+)?\(?(?P<rest>[^()]*)\)?")
+_WITH_ADDRESS = re.compile(r"\s*+([A-Za-z0-9._-]++\s*+(?:\[[^\]]*\]\s*+)?)@")
 # Only an `or` in parentheses may stand before the last `and`, which binds more tightly.
 _LAST_EXTRA = re.compile(r"""(?:(?P<before>\([^()]*\)|(?:(?! or )[^()])*) and )?extra == ["'](?P<extra>[^"']+)["']""")
 EXTRA = re.compile(r"""extra == ["']([^"']+)["']""")
@@ -52,8 +56,10 @@ class Required:
 @lru_cache(maxsize=_MOST_KEPT)
 def parse_requirement(text: str) -> Required:
     """The requirement that `text` (PEP 508) is; FormatError when it is none."""
+    if len(text) > _MOST_CHARACTERS:
+        raise FormatError(f"`{text[:40]}…` is not a requirement", reasons=(f"it has {len(text)} characters",))
     wanted, _, marker = text.partition(";")
-    url = re.match(r"\s*([A-Za-z0-9._-]+\s*(?:\[[^\]]*\])?)\s*@", wanted)
+    url = _WITH_ADDRESS.match(wanted)
     found = _REQUIREMENT.fullmatch((url[1] if url else wanted).strip())
     if found is None:
         raise FormatError(f"`{text}` is not a requirement")

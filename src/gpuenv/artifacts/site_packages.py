@@ -29,11 +29,13 @@ __all__ = [
     "read_wheel_tags",
 ]
 
-_FIELD = re.compile(rb"^(Name|Version):[ \t]*([^\r\n]*?)[ \t]*\r?$", re.MULTILINE)
+_FIELD = re.compile(rb"^(Name|Version):([^\r\n]*)", re.MULTILINE)
 _END_OF_HEADERS = re.compile(rb"\r?\n[ \t]*\r?\n")
 _HEADER_BYTES = 1 << 16
 _MOST_METADATA_BYTES = 16 << 20
 _MOST_RECORD_BYTES = 256 << 20
+# A distribution has a few import packages.
+_MOST_GUESSED = 100
 _SUFFIXES = (".dist-info", ".egg-info", ".egg-link", ".egg")
 # What building leaves beside the sources; its libraries are not those that run.
 _NOT_SOURCES = frozenset({"build", "dist", "node_modules"})
@@ -100,7 +102,8 @@ def _name_and_version(metadata: Path) -> tuple[str, str | None] | None:
     content = _read_metadata(metadata, _HEADER_BYTES)
     if content is None:
         return None
-    fields = {key: value.decode("utf-8", "replace") for key, value in reversed(_FIELD.findall(_headers(content)))}
+    found = reversed(_FIELD.findall(_headers(content)))
+    fields = {key: value.strip(b" \t").decode("utf-8", "replace") for key, value in found}
     name, version = fields.get(b"Name", ""), fields.get(b"Version")
     if not name or not name.isprintable() or not (version or "").isprintable():
         raise ValueError("its metadata names no distribution")
@@ -218,14 +221,14 @@ def _with_sources(chosen: ChosenFiles, source: Path) -> ChosenFiles:
 
 
 def _read_list(place: Path, problems: list[str]) -> str | None:
-    """The text of a list, None where there is none."""
+    """The text of a list, None where there is none that can be read: then the files are looked for without it."""
     try:
         return read_regular(place, _MOST_RECORD_BYTES).decode("utf-8", "replace")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         problems.append(f"cannot read its {place.name}: {error.strerror}")
-        return ""
+        return None
 
 
 def _parse_record(text: str, problems: list[str]) -> Iterator[tuple[str, int | None]]:
@@ -258,13 +261,14 @@ def _split_record(line: str) -> list[str] | None:
 def _guess(distribution: Distribution, problems: list[str]) -> Iterator[tuple[str, int | None]]:
     """The files of its import packages, where no list was left (packages of Linux distributions)."""
     text = _read_list(distribution.metadata / "top_level.txt", problems)
-    names = text.split() if text else [re.sub(r"[-.]+", "_", distribution.name)]
+    names = text.split()[:_MOST_GUESSED] if text else [re.sub(r"[-.]+", "_", distribution.name)]
     problems.append(
         "it has no list of its files; those of " + ", ".join(f"`{printable(n)}`" for n in names) + " were read"
     )
     for name in names:
         package = distribution.base / name
-        if re.fullmatch(r"[\w./-]+", name) and ".." not in name.split("/") and package.is_dir():
+        is_below = re.fullmatch(r"[\w./-]+", name) and not {"", ".", ".."} & set(name.split("/"))
+        if is_below and package.is_dir():
             yield from list_directory(package, distribution.base)
         elif name.isidentifier():
             for single in sorted(distribution.base.glob(f"{name}.*")):

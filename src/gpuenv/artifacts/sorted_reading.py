@@ -27,6 +27,7 @@ __all__ = [
     "is_from_conda",
     "is_other_program",
     "known_library",
+    "plain_name",
     "sort_reading",
 ]
 
@@ -56,6 +57,8 @@ _PLATFORMS = ("linux-x86_64", "windows-x86_64", "linux-aarch64")
 _PYTHONS = tuple(f"3.{minor}" for minor in range(8, 16))
 _KNOWN_SYSTEMS = ("linux-", "windows-", "macos-")
 _MOST_ASKED = 10_000
+# Of one marker; each is tried on every platform and Python.
+_MOST_EXTRAS = 100
 _WITH_HASH = re.compile(r"[-.][0-9a-f]{8,32}(?=\.(?:so|dll)\b)", re.ASCII)
 
 
@@ -119,7 +122,12 @@ def known_library(file: str) -> CudaLibrary | None:
 
     A hash that wheel repair tools put into a name (`libcudart.3eda8113.so.13`) is left out.
     """
-    return cuda_library(_WITH_HASH.sub("", file_name(file)))
+    return cuda_library(plain_name(file))
+
+
+def plain_name(file: str) -> str:
+    """A file name without the hash that wheel repair tools put into it."""
+    return _WITH_HASH.sub("", file_name(file))
 
 
 def is_compiler(file: NativeFile) -> bool:
@@ -193,7 +201,8 @@ def _condition(marker: str, artifact: Artifact) -> tuple[str, ...] | None:
     """The extras that a marker asks for; empty when it holds without any, None when it holds nowhere."""
     if _holds(marker, artifact, frozenset()):
         return ()
-    named = [extra for extra in dict.fromkeys(EXTRA.findall(marker)) if _holds(marker, artifact, frozenset({extra}))]
+    extras = [*dict.fromkeys(EXTRA.findall(marker))][:_MOST_EXTRAS]
+    named = [extra for extra in extras if _holds(marker, artifact, frozenset({extra}))]
     return tuple(named) or None
 
 

@@ -111,9 +111,3 @@ class SeekableSource(io.RawIOBase):
         content = self._source.read(self._at, stop)
         self._at += len(content)
         return content
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        """As `read`, into a buffer."""
-        content = self.read(len(buffer))
-        buffer[: len(content)] = content
-        return len(content)

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import islice
 
 from gpuenv.binaries.archive import ARCHIVE_MAGIC, THIN_MAGIC, read_members
 from gpuenv.binaries.buffers import Buffer, ReadableBytes, unpack
@@ -31,7 +32,7 @@ from gpuenv.binaries.sections import (
     processor,
     read_elf_header,
 )
-from gpuenv.binaries.sightings import Sighting, code_needles, data_needles, sift_buffer
+from gpuenv.binaries.sightings import MOST_SIGHTINGS, Sighting, code_needles, data_needles, sift_buffer
 from gpuenv.errors import FormatError
 from gpuenv.model import LibraryCode
 from gpuenv.versions import CudaVersion
@@ -214,7 +215,10 @@ def _read_linked(buffer: Buffer, kind: BinaryKind) -> Part:
     seen = list(vendor_sightings(sections))
     for section in filter(has_constants, sections):
         stop = section.offset + section.size_bytes
-        seen += sift_buffer(buffer, section.offset, stop, data_needles(windows=windows))
+        found = sift_buffer(buffer, section.offset, stop, data_needles(windows=windows))
+        seen += islice(found, MOST_SIGHTINGS + 1)
+        if len(seen) > MOST_SIGHTINGS:
+            raise FormatError(f"the file names more than {MOST_SIGHTINGS} libraries")
     if any(one.what == "runtime" for one in seen):
         for section in filter(has_code, sections):
             stop = section.offset + section.size_bytes

@@ -36,6 +36,8 @@ ELF_RELOCATABLE = 1
 ELF_CUDA = 190
 
 _LOADED_SEGMENT = 1
+# Flags of a segment (System V ABI, chapter 5, Segment Permissions).
+_RUN, _WRITTEN = 1, 2
 _MOST_SEGMENTS = 4096
 _PROGBITS = 1
 _NOBITS = 8
@@ -205,7 +207,8 @@ def _elf_sections(buffer: ReadableBytes) -> Iterator[Section]:
 def loaded_spans(start: ReadableBytes) -> tuple[LoadedSpan, ...]:
     """Which parts of a file a loader maps, and whether machine code or data is in each, by the start of the file.
 
-    Linkers before binutils 2.31 put code and constants into one segment, which begins with the header of the file.
+    Linkers before binutils 2.31 put code and constants into one segment. It begins with the header of the file, or is
+    the only one that is not written to, or is written to itself (`ld -N`).
     Empty for files that are not loaded (objects), or where the headers are broken or say it further on.
     """
     with suppress(FormatError, NotKeptError):
@@ -222,6 +225,7 @@ def _pe_spans(start: ReadableBytes) -> Iterator[LoadedSpan]:
 
 def _elf_spans(start: ReadableBytes) -> Iterator[LoadedSpan]:
     elf = read_elf_header(start)
+    loaded: list[tuple[int, int, int]] = []
     for index in range(min(elf.segment_count, _MOST_SEGMENTS) if elf.segments_at else 0):
         at = elf.segments_at + index * elf.segment_size
         if elf.bits == 64:
@@ -229,8 +233,11 @@ def _elf_spans(start: ReadableBytes) -> Iterator[LoadedSpan]:
         else:
             kind, offset, _, _, size, _, flags = unpack(elf.order + "IIIIIII", start, at)
         if kind == _LOADED_SEGMENT and size:
-            is_code = bool(flags & 1)
-            yield LoadedSpan(offset, offset + size, has_code=is_code, has_data=not is_code or offset == 0)
+            loaded.append((offset, size, flags & (_RUN | _WRITTEN)))
+    has_constants = any(not use for _, _, use in loaded)
+    for offset, size, use in loaded:
+        has_data = use != _RUN or offset == 0 or not has_constants
+        yield LoadedSpan(offset, offset + size, has_code=bool(use & _RUN), has_data=has_data)
 
 
 def pe_sections(buffer: ReadableBytes) -> Iterator[Section]:

@@ -17,6 +17,7 @@ from gpuenv.binaries.cuda_names import cuda_library, other_vendor
 __all__ = [
     "LOOK_AHEAD",
     "LOOK_BACK",
+    "MOST_SIGHTINGS",
     "Needle",
     "Sight",
     "Sighting",
@@ -30,6 +31,8 @@ __all__ = [
 LOOK_BACK = 8192 + 256
 # A search path of 20 directories has a thousand characters.
 LOOK_AHEAD = 4096
+# Of one file; real ones have some hundred.
+MOST_SIGHTINGS = 16384
 _LONGEST_NAME = 122
 _BUNDLE_TARGETS = 320
 _BLOCK = 1 << 20

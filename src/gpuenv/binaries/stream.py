@@ -43,7 +43,7 @@ from gpuenv.binaries.links import Links
 from gpuenv.binaries.pe_links import planned_parts, read_pe_links
 from gpuenv.binaries.scanner import Scanner
 from gpuenv.binaries.sections import LoadedSpan, Section, loaded_spans, processor, read_elf_header
-from gpuenv.binaries.sightings import Sighting, code_needles, data_needles, sift
+from gpuenv.binaries.sightings import MOST_SIGHTINGS, Sighting, code_needles, data_needles, sift
 from gpuenv.errors import FormatError
 from gpuenv.versions import LibcVersion
 
@@ -51,7 +51,6 @@ __all__ = ["read_stream"]
 
 _SMALLEST_BLOCK = 1 << 17
 _LARGEST_BLOCK = 1 << 20
-_MOST_SIGHTINGS = 16384
 _LINE_BYTES = 4096
 # The names of sections are usually right before their table, before anyone knows where that will be.
 _BEFORE_SECTION_TABLE = 1 << 15
@@ -278,8 +277,8 @@ class _LinkedReader:
                 self._sightings += sift(window, base, part.start, part.stop, self._in_data)
             if part.has_data and self._kind is BinaryKind.ELF:
                 self._names.look(window, base, part.start, part.stop)
-        if len(self._sightings) > _MOST_SIGHTINGS:
-            raise FormatError(f"the file names more than {_MOST_SIGHTINGS} libraries")
+        if len(self._sightings) > MOST_SIGHTINGS:
+            raise FormatError(f"the file names more than {MOST_SIGHTINGS} libraries")
 
     def _parted(self, start: int, stop: int) -> Iterator[LoadedSpan]:
         """The parts of a span that are loaded, all of it where the headers do not tell."""

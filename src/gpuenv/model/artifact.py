@@ -95,7 +95,7 @@ class Reading(Noun, frozen=True, kw_only=True):
     """What was read in one artifact: facts, no conclusions. This is what the cache keeps.
 
     `requires` are its requirements as it writes them (PEP 508; for conda packages MatchSpecs), `constrains` conda's
-    bounds on packages that need not be there, `provides` the GPU libraries' names that others may ask it for.
+    bounds on packages that need not be there.
     `imports` are the GPU packages that its Python sources import, each with the first file that does. `members`
     counts all its files, `cuda_sources` those of an sdist that a CUDA compiler takes (`.cu`, `.cuh`): an sdist holds no
     built code. `problems` say what could not be read; `complete` is False when the reading broke off.

@@ -13,7 +13,8 @@ from gpuenv.artifacts.sources import LocalSource, Source
 from gpuenv.artifacts.wheel_names import artifact_of_wheel_name
 from gpuenv.errors import FormatError, RequestError
 from gpuenv.model import Artifact, ArtifactKind, NativeFile, Reading
-from gpuenv.targets.means import Looked, Means, StoppableSource
+from gpuenv.targets.means import Looked, Means
+from gpuenv.targets.stopping import StoppableSource
 from gpuenv.targets.wanted import WantedFile
 
 __all__ = ["as_seen_from", "look_into_file"]
