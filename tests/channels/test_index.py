@@ -258,6 +258,32 @@ def test_a_destination_that_is_none(arguments: dict[str, str]) -> None:
         destination_of(None, python=arguments.get("python"), platform=arguments.get("platform"))
 
 
+@pytest.mark.parametrize(
+    ("typed", "near"),
+    [
+        ("windows", "windows-x86_64"),
+        ("win-64", "windows-x86_64"),
+        ("osx-arm64", "macos-aarch64"),
+        ("macos", "macos-aarch64"),
+        ("linux/arm64", "linux-aarch64"),
+        ("linux-64", "linux-x86_64"),
+        ("linux-foo", "linux-x86_64"),
+        ("manylinux", "linux-x86_64"),
+    ],
+)
+def test_the_platform_that_was_meant(typed: str, near: str) -> None:
+    """Other tools' words for a platform, and half ones, are answered with ours."""
+    with pytest.raises(RequestError) as caught:
+        destination_of(platform=typed)
+    assert caught.value.hints == (f"write it as `{near}`",)
+
+
+def test_other_words_for_an_architecture() -> None:
+    """`amd64` and `arm64` are what some systems call them."""
+    assert destination_of(platform="windows-amd64").platform == "windows-x86_64"
+    assert destination_of(platform="linux-arm64").platform == "linux-aarch64"
+
+
 def test_power_has_tags_although_uv_does_not_know_it() -> None:
     """A lock can be read for ppc64le; only uv cannot be asked."""
     power = destination_of(platform="linux-ppc64le", python="3.11")

@@ -99,6 +99,9 @@ def test_inspect_says_it_in_one_line_each(gpuenv: Run, tmp_path: Path) -> None:
     assert [line.split()[0] for line in done.stdout.splitlines() if line] == ["package", "gt-a", "2"]
     assert "2 more use no GPU; `-v` shows them." in done.stdout
     assert len(gpuenv("inspect", "--summary", "-v", ".").stdout.splitlines()) == 4
+    write_wheel(tmp_path, "gt-a", {"gt_a/libgt.so": CODE}, tag="py3-none-manylinux_2_30_x86_64")
+    lines = gpuenv("inspect", "--summary", ".").stdout.splitlines()
+    assert [line.split()[0] for line in lines[1:3]] == [FILE, FILE.replace("2_28", "2_30")]
 
 
 @pytest.mark.parametrize(
@@ -361,6 +364,44 @@ def test_problems_beside_answers(gpuenv: Run, index: LoopbackIndex) -> None:
 
 
 # ---- words ----------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_for_a_gpu_is_said_in_a_line(gpuenv: Run, index: LoopbackIndex, tmp_path: Path) -> None:
+    """No table without rows; and a list that asks for nothing is said to do so."""
+    for name in ("gt-a", "gt-b", "gt-c"):
+        write_wheel(tmp_path / "dist", name, {f"{name}/__init__.py": b""}, tag="py3-none-any")
+    done = gpuenv("check", "./dist", "-m", A100)
+    assert done.stdout.splitlines()[-1] == "none of the 3 packages uses a GPU, and all fit"
+    assert "verdict" not in done.stdout
+    done = gpuenv("inspect", "./dist")
+    assert done.stdout == "none of the 3 packages uses a GPU; `-v` shows them\n"
+    (tmp_path / "none.txt").write_text('gt-a; sys_platform == "win32"\n')
+    done = gpuenv("check", "none.txt", "-m", A100)
+    assert (done.returncode, done.stdout) == (0, "nothing to check: there is no package in it for the machine\n")
+    done = gpuenv("inspect", "none.txt", "--platform", "linux-x86_64")
+    assert (done.returncode, done.stdout) == (0, "nothing to inspect: there is no package in it\n")
+
+
+def test_the_same_reasons_are_told_once(gpuenv: Run, tmp_path: Path) -> None:
+    """For all packages that have them; with `-v` each has its own evidence."""
+    for name in ("gt-a", "gt-b", "gt-c", "gt-d"):
+        write_wheel(tmp_path, name, {f"{name}/libgt.so": CODE})
+    words = ("check", ".", "-m", A100, "-m", T4)
+    lines = gpuenv(*words).stdout.splitlines()
+    assert "  gt-a 1.0, gt-b 1.0, gt-c 1.0, gt-d 1.0 on T4" in lines
+    assert sum("carries no code for" in line for line in lines) == 1
+    assert sum("carries no code for" in line for line in gpuenv(*words, "-v").stdout.splitlines()) == 4
+
+
+def test_machines_from_files_are_named_as_the_files(gpuenv: Run, tmp_path: Path) -> None:
+    """A recording has no name of its own, and one from TOML has its file's."""
+    write_wheel(tmp_path, "gt-a", {"gt_a/libgt.so": CODE})
+    assert gpuenv("info", "--record", "node1.json").returncode in {0, 1}
+    (tmp_path / "lab.toml").write_text('gpu = "A100"\ndriver = "570.133.07"\n')
+    words = ("check", ".", "-m", "node1.json", "-m", "lab.toml", "-m", T4)
+    lines = [line.split() for line in gpuenv(*words).stdout.splitlines()]
+    assert [line[0] for line in lines[1:4]] == ["node1", "lab", "T4"]
+    assert document(gpuenv(*words, "--json"), "check")["machines"] == ["node1", "lab", T4]
 
 
 @pytest.mark.parametrize(

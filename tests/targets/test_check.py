@@ -9,6 +9,7 @@ import pytest
 
 import gpuenv
 from artifacts.made_environments import install, make_venv
+from gpuenv.errors import RequestError
 from gpuenv.model import CheckReport, Finding, MachineAnswer, Verdict
 from loopback_index import LoopbackIndex, Reply
 from targets.made_packages import LINUX, WINDOWS, dll, library, ptx, put, sass, write_wheel
@@ -261,6 +262,11 @@ def test_names_in_an_environment(tmp_path: Path) -> None:
     (problem,) = report.problems
     assert problem.exit_code == 2
     assert "`gt-b`" in problem.hints[0]
+    with_version = checked(["gt-b==1.0"], A100, prefix=tmp_path / "env")
+    assert with_version.problems[0].hints == ("name it without a version: `gt-b`",)
+    with pytest.raises(RequestError) as caught:
+        checked([], A100, prefix=tmp_path / "none")
+    assert "gpuenv list" in caught.value.hints[0]
 
 
 def test_a_directory_of_wheels(here: Path) -> None:
@@ -275,3 +281,16 @@ def test_a_directory_of_wheels(here: Path) -> None:
         f"gt_a-1.0-{WINDOWS}.whl": ["fails", "works"],
         "gt-b 1.0": ["fails", "fails"],
     }
+    one_by_one = checked([str(path) for path in sorted((here / "dist").iterdir())], A100)
+    assert [row.subject for row in one_by_one.rows] == [row.subject for row in report.rows]
+    twice = checked(["./dist/" + row.subject for row in report.rows[:1] * 2], A100)
+    assert [row.subject for row in twice.rows] == ["gt-a 1.0"]
+
+
+def test_a_directory_that_is_none_of_packages(here: Path) -> None:
+    """The error says what in it can be named."""
+    (here / "requirements.txt").touch()
+    write_wheel(here / "dist", "gt-a", {"gt_a/libgt.so": library(sass(80))})
+    (problem,) = checked(["."], A100).problems
+    assert problem.exit_code == 2
+    assert problem.hints == ("name what is in it: `requirements.txt`", "name what is in it: `dist`")

@@ -76,7 +76,7 @@ def test_a_release_that_is_source_only(index: LoopbackIndex) -> None:
     """It is listed as source, and nothing of it is fetched or run."""
     index.add_source("gt-e", "1.0")
     file = one_file("gt-e")
-    assert (file.kind, file.filename, file.is_wheel) == (ArtifactKind.SDIST, "gt_e-1.0.tar.gz", False)
+    assert (file.kind, file.filename) == (ArtifactKind.SDIST, "gt_e-1.0.tar.gz")
     assert file.note is not None
     assert "built from source" in file.note
     assert not [asked for asked in index.asked if asked.endswith(".tar.gz")]

@@ -111,6 +111,10 @@ def test_projects_on_disk_give_what_they_require(index: LoopbackIndex, here: Pat
     assert names(found) == [("gt-gpu", "1.0"), ("gt-lib", "1.0")]
     assert found.notes == ("`.` is a project on disk: only what it requires is looked at",)
     assert names(resolved("pyproject.toml")) == [("gt-lib", "1.0")]
+    with (here / "pyproject.toml").open("a") as file:
+        file.write('[tool.uv.sources]\ngt-lib = { index = "own" }\n')
+    (note,) = resolved("pyproject.toml").notes
+    assert note == "what `tool.uv` in `pyproject.toml` says of indexes and sources is left aside; `uv.lock` has it"
 
 
 def test_what_would_have_to_be_built_is_said(index: LoopbackIndex, here: Path) -> None:
@@ -139,7 +143,7 @@ def test_wheels_on_disk(index: LoopbackIndex, here: Path) -> None:
     (file,) = resolved().files
     assert file.path is not None
     assert file.path.resolve() == here / stored.name
-    assert (file.name, file.is_wheel) == ("gt-lib", True)
+    assert (file.name, file.kind) == ("gt-lib", ArtifactKind.WHEEL)
 
 
 def test_an_index_that_does_not_answer_is_asked_once(index: LoopbackIndex, here: Path) -> None:
@@ -161,6 +165,23 @@ def test_nothing_asked_for(index: LoopbackIndex, here: Path) -> None:
     """An empty file installs nothing."""
     (here / "requirements.txt").write_text("# later\n")
     assert resolved() == Expansion()
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_text_with_a_mark_at_its_beginning(index: LoopbackIndex, here: Path, encoding: str) -> None:
+    """`pip freeze > requirements.txt` in Windows PowerShell writes UTF-16."""
+    index.add("gt-lib", "1.0")
+    (here / "requirements.txt").write_text("gt-lib==1.0\r\n", encoding=encoding)
+    found = resolved()
+    assert (names(found), found.problems) == ([("gt-lib", "1.0")], ())
+
+
+def test_an_included_file_that_is_not_there(here: Path) -> None:
+    """The line that names it is told."""
+    (here / "requirements.txt").write_text("# one\n-r more.txt\n")
+    (problem,) = resolved().problems
+    assert problem.message == "there is no file `more.txt`"
+    assert problem.reasons == ("requirements.txt, line 2 names it",)
 
 
 @pytest.mark.parametrize(
@@ -195,4 +216,4 @@ def test_any_lines_are_read_or_refused(lines: list[str]) -> None:
     except GpuenvError:
         return
     assert found.depth == 0
-    assert all(line.text and line.where for line in found.lines)
+    assert all(line.text for line in found.lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def test_a_file_here_goes_before_its_name_on_the_index(here: Path) -> None:
 
 
 def test_a_directory_with_a_packages_name_is_the_package(here: Path) -> None:
-    """Unless it is written as a path, or is an environment."""
+    """Unless it is written as a path, is an environment, or holds packages as `dist` does."""
     (here / "torch").mkdir()
     assert parse_target("torch") == OnIndex("torch", "torch")
     assert parse_target("./torch") == Directory(Path("torch"))
@@ -70,6 +71,19 @@ def test_a_directory_with_a_packages_name_is_the_package(here: Path) -> None:
     assert parse_target("torch") == Directory(Path("torch"))
     (here / ".venv").mkdir()
     assert parse_target(".venv") == Directory(Path(".venv"))
+    (here / "dist").mkdir()
+    (here / "dist" / "x-1.0.tar.gz").touch()
+    assert parse_target("dist") == OnIndex("dist", "dist")
+    (here / "dist" / "x-1.0-py3-none-any.whl").touch()
+    assert parse_target("dist") == Directory(Path("dist"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes in directories")
+def test_a_pipe_is_no_target(here: Path) -> None:
+    """What is no regular file cannot be looked into, and is not waited for."""
+    os.mkfifo(here / "pipe.so")
+    with pytest.raises(RequestError, match=r"`pipe\.so` is not a regular file"):
+        parse_target("pipe.so")
 
 
 @pytest.mark.parametrize(

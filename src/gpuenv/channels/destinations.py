@@ -35,6 +35,10 @@ _OLDEST_GLIBC_MINOR = {"x86_64": 5}
 _MUSL_MINORS = (2, 1, 0)
 _SYSTEMS = {"Linux": "linux", "Windows": "windows", "Darwin": "macos"}
 _ARCHES = {"amd64": "x86_64", "arm64": "aarch64", "x64": "x86_64"}
+_KNOWN_ARCHES = ("x86_64", "aarch64", "i686", "ppc64le", "s390x", "armv7l", "riscv64", "loongarch64")
+# As conda, Docker and people write them.
+_SYSTEM_NAMES = {"win": "windows", "win32": "windows", "osx": "macos", "mac": "macos", "darwin": "macos"}
+_ARCH_NAMES = {**_ARCHES, "64": "x86_64", "32": "i686", "x86": "i686", "arm": "aarch64", "armv8": "aarch64"}
 _PLATFORM = re.compile(r"(linux|windows|macos)-\w+", re.ASCII)
 _PYTHON = re.compile(r"(\d)\.(\d{1,2})(?:\.\d+)?", re.ASCII)
 
@@ -53,7 +57,7 @@ class Destination:
 
     def __post_init__(self) -> None:
         if not _PLATFORM.fullmatch(self.platform):
-            raise RequestError(f"`{self.platform}` is not a platform", hints=("write it as `linux-x86_64`",))
+            raise _no_platform(self.platform)
         found = _PYTHON.fullmatch(self.python)
         if found is None:
             raise RequestError(f"`{self.python}` is not a version of Python", hints=("write it as `--python 3.11`",))
@@ -118,6 +122,20 @@ class Destination:
         return self.macos or ASSUMED_MACOS
 
 
+def _no_platform(text: str) -> RequestError:
+    """The error for what is no platform, with the one that is near."""
+    system, _, arch = text.lower().replace("/", "-").replace("_", "-").partition("-")
+    system = _SYSTEM_NAMES.get(system, system)
+    arch = arch.replace("-", "_")
+    arch = _ARCH_NAMES.get(arch, arch)
+    known_system = system if system in {"linux", "windows", "macos"} else "linux"
+    usual = "aarch64" if known_system == "macos" else "x86_64"
+    return RequestError(
+        f"`{text}` is not a platform",
+        hints=(f"write it as `{known_system}-{arch if arch in _KNOWN_ARCHES else usual}`",),
+    )
+
+
 @cache
 def _tags(destination: Destination) -> tuple[Tag, ...]:
     from packaging.tags import compatible_tags, cpython_tags
@@ -163,7 +181,8 @@ def destination_of(
 ) -> Destination:
     """Where files for `machine` go; without one, for `platform`; without both, for this computer.
 
-    `python` goes before the machine's own, which goes before the running one.
+    `python` goes before the machine's own, which goes before the running one. RequestError for a platform or Python
+    that there is not.
     """
     python = python or (machine.python if machine else None) or running_python()
     if machine:
@@ -176,9 +195,18 @@ def destination_of(
             glibc=system.glibc or (LibcVersion(ASSUMED_GLIBC) if unknown else None),
             macos=release[0] if release and system.os is OperatingSystem.MACOS else None,
         )
-    if platform and platform != _this_platform():
-        return Destination(platform=platform, python=python, glibc=LibcVersion(ASSUMED_GLIBC))
+    if platform and (named := _named_platform(platform)) != _this_platform():
+        return Destination(platform=named, python=python, glibc=LibcVersion(ASSUMED_GLIBC))
     return _this_computer(python)
+
+
+def _named_platform(text: str) -> str:
+    """The platform that a user names, with the usual other words for an architecture (`amd64`, `arm64`)."""
+    system, _, arch = text.lower().partition("-")
+    arch = _ARCHES.get(arch, arch)
+    if system not in set(_SYSTEMS.values()) or arch not in _KNOWN_ARCHES:
+        raise _no_platform(text)
+    return f"{system}-{arch}"
 
 
 def _this_platform() -> str:

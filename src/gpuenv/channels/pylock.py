@@ -11,7 +11,11 @@ from gpuenv.errors import FormatError
 if TYPE_CHECKING:
     from packaging.pylock import Package, PackageArchive, PackageSdist, PackageWheel, Pylock
 
-__all__ = ["LockedPackage", "parse_lock", "read_lock"]
+__all__ = ["LockedPackage", "is_without_files", "parse_lock", "read_lock"]
+
+_SOURCES = {"wheels", "sdist", "archive", "vcs", "directory"}
+# No directory has such a name.
+_NOWHERE = "no file at all\0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,18 +42,36 @@ class LockedPackage:
 
 
 def parse_lock(text: str) -> Pylock:
-    """The lock `text` with all that it says; FormatError when it is none."""
+    """The lock `text` with all that it says; FormatError when it is none.
+
+    uv lists a package without any file where the index has none for the platforms that the package is for. PEP 751
+    has no such packages, so they get a source that `is_without_files` knows.
+    """
     from packaging.pylock import Pylock, PylockValidationError
 
     try:
-        return Pylock.from_dict(tomllib.loads(text))
+        document = tomllib.loads(text)
+        packages = document.get("packages")
+        for package in packages if isinstance(packages, list) else ():
+            if isinstance(package, dict) and not _SOURCES & package.keys():
+                package["directory"] = {"path": _NOWHERE}
+        return Pylock.from_dict(document)
     except (tomllib.TOMLDecodeError, PylockValidationError, RecursionError) as error:
         raise FormatError("the lock is not a pylock.toml (PEP 751)", reasons=(str(error),)) from error
 
 
+def is_without_files(package: Package) -> bool:
+    """Whether the lock lists nothing that the package could be installed from."""
+    return package.directory is not None and package.directory.path == _NOWHERE
+
+
 def read_lock(text: str) -> tuple[LockedPackage, ...]:
-    """The packages of the lock `text`; FormatError when it is none."""
-    return tuple(_package(package) for package in parse_lock(text).packages)
+    """The packages of the lock `text`; FormatError when it is none, or lists a package without files."""
+    packages = parse_lock(text).packages
+    for package in packages:
+        if is_without_files(package):
+            raise FormatError(f"the lock lists no file of `{package.name}`")
+    return tuple(map(_package, packages))
 
 
 def _package(package: Package) -> LockedPackage:

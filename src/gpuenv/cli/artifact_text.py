@@ -47,12 +47,12 @@ def show_inspection(out: Console, inspection: Inspection, *, verbose: bool) -> N
         out.print(hanging("note: ", printable(problem)))
 
 
-def summary_row(inspection: Inspection) -> tuple[str, str, str, str]:
-    """Name, how it uses a GPU, CUDA, and the GPUs that its main library runs on."""
+def summary_row(inspection: Inspection, *, name: str | None = None) -> tuple[str, str, str, str]:
+    """Name (with version, or the one given), how it uses a GPU, CUDA, and the GPUs that its main library runs on."""
     needs = inspection.needs
     main = next((one for one in inspection.libraries if one.is_main), None)
     return (
-        printable(inspection.artifact.subject),
+        printable(name or inspection.artifact.subject),
         support_in_words(needs),
         _cuda_in_words(needs),
         runs_on_in_words(main) if main else "",

@@ -20,6 +20,7 @@ _ON_CODE = {"kernel-image", "side-library", "toolkit-older-than-gpu", "driver-lo
 _FEW_PACKAGES = 3
 _WIDEST_VERDICT = len(Verdict.DEGRADED.value)
 _ROOM_FOR_NAMES = 30
+_HERE = "this machine"
 _ASKED_GPU = re.compile(r"gpu=([^,]+)")
 
 
@@ -27,6 +28,9 @@ def show_check(report: CheckReport, machines: tuple[Machine, ...], *, verbose: b
     """Print the report for `machines`, which are those it was made for."""
     with page() as out:
         if not report.rows:
+            if not report.problems:
+                out.print("nothing to check: there is no package in it for the machine")
+            _show_notes(out, report)
             return
         if len(machines) == 1:
             out.print(hanging("for ", printable(machine_line(machines[0]))))
@@ -35,7 +39,9 @@ def show_check(report: CheckReport, machines: tuple[Machine, ...], *, verbose: b
         if len(report.rows) <= 1:
             shown = list(report.rows)
         labels = _labels(machines)
-        if len(machines) == 1:
+        if not shown:
+            out.print(f"none of the {len(report.rows)} packages uses a GPU, and all fit")
+        elif len(machines) == 1:
             _show_list(out, shown)
             _show_reasons(out, shown, labels, verbose=verbose)
         elif len(shown) <= _FEW_PACKAGES:
@@ -45,10 +51,15 @@ def show_check(report: CheckReport, machines: tuple[Machine, ...], *, verbose: b
             _show_matrix(out, shown, labels, machines)
             _show_reasons(out, shown, labels, verbose=verbose)
         _show_hints(out, shown)
-        for note in report.notes:
-            out.print(hanging("note: ", printable(note)))
-        if left := len(report.rows) - len(shown):
+        _show_notes(out, report)
+        left = len(report.rows) - len(shown)
+        if shown and left:
             out.print(f"{left} more {'uses' if left == 1 else 'use'} no GPU and {'fits' if left == 1 else 'fit'}.")
+
+
+def _show_notes(out: Console, report: CheckReport) -> None:
+    for note in report.notes:
+        out.print(hanging("note: ", printable(note)))
 
 
 def _says_something(row: CheckedArtifact) -> bool:
@@ -108,7 +119,9 @@ def _show_matrix(out: Console, rows: list[CheckedArtifact], labels: list[str], m
 
 
 def _labels(machines: tuple[Machine, ...]) -> list[str]:
-    """A short name for each machine: the GPU it was asked for with, its driver where they differ, else a number."""
+    """A short name for each machine: the GPU it was asked for with, or its file; its driver where those are the same,
+    else a number.
+    """
     names = [_short_name(machine) for machine in machines]
     drivers = [str(machine.driver.version) if machine.driver.version else "no driver" for machine in machines]
     if len(set(names)) < len(names) and len(set(drivers)) > 1:
@@ -124,27 +137,48 @@ def _labels(machines: tuple[Machine, ...]) -> list[str]:
 def _short_name(machine: Machine) -> str:
     if asked := _ASKED_GPU.search(machine.name):
         return printable(asked[1].strip())
+    if machine.name not in {"", _HERE} and "=" not in machine.name:
+        return printable(machine.name)
     name = machine.gpus[0].name if machine.gpus else "no GPU"
     return printable(name).removeprefix("NVIDIA ").removeprefix("GeForce ").removeprefix("Tesla ")
 
 
 def _show_reasons(out: Console, rows: list[CheckedArtifact], labels: list[str], *, verbose: bool) -> None:
     """What the table does not tell yet."""
-    told: dict[tuple[str, tuple[Finding, ...]], list[str]] = {}
-    for row in rows:
-        for label, answer in zip(labels, row.answers, strict=True):
-            if answer and (findings := _untold(answer, is_alone=len(labels) == 1, verbose=verbose)):
-                told.setdefault((row.subject, tuple(findings)), []).append(label)
+    told = _reasons_told(rows, labels, verbose=verbose)
     if told:
         out.print()
         out.print(heading("why"))
-    for (subject, reasons), where in told.items():
-        out.print(hanging("  ", printable(subject) + (f" on {', '.join(where)}" if len(labels) > 1 else "")))
-        for one in reasons:
+    for subjects, where, findings in told:
+        out.print(
+            hanging("  ", printable(", ".join(subjects)) + (f" on {', '.join(where)}" if len(labels) > 1 else ""))
+        )
+        for one in findings:
             out.print(hanging(f"    {one.verdict.value}: ", printable(one.message)))
             for evidence in one.evidence if verbose else ():
                 source = f" ({evidence.source})" if evidence.source else ""
                 out.print(hanging("      ", printable(f"{evidence.what}: {evidence.value}{source}")))
+
+
+def _reasons_told(
+    rows: list[CheckedArtifact], labels: list[str], *, verbose: bool
+) -> list[tuple[list[str], list[str], tuple[Finding, ...]]]:
+    """Packages, machines, and their reasons: those with the same reasons together. With `verbose` each package has its
+    own, since the evidence differs.
+    """
+    told: dict[object, tuple[list[str], list[str], tuple[Finding, ...]]] = {}
+    for row in rows:
+        by_reasons: dict[tuple[Finding, ...], list[str]] = {}
+        for label, answer in zip(labels, row.answers, strict=True):
+            if answer and (findings := _untold(answer, is_alone=len(labels) == 1, verbose=verbose)):
+                by_reasons.setdefault(tuple(findings), []).append(label)
+        for reasons, where in by_reasons.items():
+            texts = tuple((one.verdict, one.message) for one in reasons)
+            key = (texts, *where, row.subject if verbose else "")
+            subjects, _, _ = told.setdefault(key, ([], where, reasons))
+            if row.subject not in subjects:
+                subjects.append(row.subject)
+    return list(told.values())
 
 
 def _untold(answer: MachineAnswer, *, is_alone: bool, verbose: bool) -> list[Finding]:

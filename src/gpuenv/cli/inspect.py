@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import click
@@ -77,12 +78,16 @@ def _show(report: InspectionReport, *, summary: bool, verbose: bool) -> None:
         # Of a list of many packages those that have nothing to do with a GPU are only counted.
         many = len(report.artifacts) > 1 and not verbose
         shown = [one for one in report.artifacts if not many or support_in_words(one.needs) != "no"]
-        if len(report.artifacts) == 2 or not shown:
-            shown = list(report.artifacts)[:10]
+        if len(report.artifacts) == 2:
+            shown = list(report.artifacts)
         if summary:
             table = plain_table("package", "uses a GPU", "CUDA", "runs on")
-            for inspection in report.artifacts if verbose else shown:
-                table.add_row(*summary_row(inspection))
+            listed = report.artifacts if verbose else shown
+            counts = Counter(one.artifact.subject for one in listed)
+            for one in listed:
+                # Wheels of one package (`dist`) are told apart by their files.
+                name = one.artifact.filename if counts[one.artifact.subject] > 1 else None
+                table.add_row(*summary_row(one, name=name))
             if table.row_count:
                 out.print(table)
         else:
@@ -93,6 +98,10 @@ def _show(report: InspectionReport, *, summary: bool, verbose: bool) -> None:
         for note in report.notes:
             out.print(hanging("note: ", printable(note)))
         left = len(report.artifacts) - len(shown)
-        if left:
+        if not (report.artifacts or report.problems):
+            out.print("nothing to inspect: there is no package in it")
+        elif report.artifacts and not shown:
+            out.print(f"none of the {left} packages uses a GPU; `-v` shows them")
+        elif left:
             out.print()
             out.print(f"{left} more {'uses' if left == 1 else 'use'} no GPU; `-v` shows them.")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+import msgspec
 
 from gpuenv.channels.assumptions import with_assumptions
 from gpuenv.errors import GpuenvError
 from gpuenv.model import (
+    Artifact,
     CheckedArtifact,
     CheckReport,
     ErrorBody,
@@ -62,8 +65,7 @@ def check_targets(
                     seen[name] += 1
                     row = answers.setdefault((group.target, name, seen[name]), [None] * len(machines))
                     row[number] = _answer(looked, needs, machine, python)
-    several = {(target, name) for target, name, which in answers if which > 1}
-    rows = tuple(_row(target, found, (target, name) in several) for (target, name, _), found in answers.items())
+    rows = _told_apart(_row(target, found) for (target, _, _), found in answers.items())
     return CheckReport(
         verdict=Verdict.worst(answer.verdict for row in rows for answer in row.answers if answer),
         machines=tuple(machine.name for machine in machines),
@@ -92,11 +94,26 @@ def _note(looked: Looked) -> tuple[str, ...]:
     return (looked.note if looked.note.startswith(name) else f"{name}: {looked.note}",)
 
 
-def _row(target: str, answers: list[MachineAnswer | None], is_one_of_several: bool) -> CheckedArtifact:
-    """Named by its package, or by its file where the package has several."""
-    artifacts = [answer.artifact for answer in answers if answer and answer.artifact]
+def _row(target: str, answers: list[MachineAnswer | None]) -> CheckedArtifact:
+    artifacts = _artifacts(answers)
     versions = dict.fromkeys(one.version for one in artifacts if one.version)
     subject = " ".join(filter(None, (artifacts[0].name, " or ".join(versions))))
-    if is_one_of_several:
-        subject = artifacts[0].filename or subject
     return CheckedArtifact(target=target, subject=subject, answers=tuple(answers))
+
+
+def _artifacts(answers: Iterable[MachineAnswer | None]) -> list[Artifact]:
+    return [answer.artifact for answer in answers if answer and answer.artifact]
+
+
+def _told_apart(rows: Iterable[CheckedArtifact]) -> tuple[CheckedArtifact, ...]:
+    """Rows named by their packages, and where several packages would have one name (`dist/*.whl`) by their files."""
+    found = tuple(rows)
+    files: dict[str, set[str | None]] = {}
+    for row in found:
+        files.setdefault(row.subject, set()).add(_artifacts(row.answers)[0].filename)
+    return tuple(
+        msgspec.structs.replace(row, subject=_artifacts(row.answers)[0].filename or row.subject)
+        if len(files[row.subject]) > 1
+        else row
+        for row in found
+    )

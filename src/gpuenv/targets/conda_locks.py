@@ -39,6 +39,7 @@ def read_conda_lock(text: str, path: Path, destination: Destination, *, is_asked
     files: list[WantedFile] = []
     problems: list[GpuenvError] = []
     left: set[str] = set()
+    taken: set[str] = set()
     for index, entry in entries:
         where = f"`package[{index}]` in `{path}`"
         if entry.get("platform") != platform:
@@ -49,6 +50,10 @@ def read_conda_lock(text: str, path: Path, destination: Destination, *, is_asked
             continue
         hashes = as_mapping(entry.get("hash"), f"{where}: `hash`")
         url = as_text(entry.get("url"), f"{where}: `url`")
+        if url and url in taken:
+            # conda-lock lists a package once for each category that it is in.
+            continue
+        taken.add(url)
         _take(url, {**entry, "sha256": hashes.get("sha256")}, path, where, files, problems)
     if left:
         notes += (f"not installed by default, and not looked at: {', '.join(sorted(left))}",)
@@ -128,6 +133,8 @@ def _take(
     size_bytes = int(size) if size.isascii() and size.isdigit() else None
     name = as_text(known.get("name"), f"{where}: `name`") or None
     version = as_text(known.get("version"), f"{where}: `version`") or None
+    # pixi's mark of what comes from an address and not from an index.
+    place = place.removeprefix("direct+")
     if place.startswith(("http://", "https://")):
         found = expand_address(place, name=name).files[0]
         files.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from gpuenv.channels.destinations import Destination, destination_of
 from gpuenv.channels.index import Asking
@@ -85,12 +86,17 @@ def _local(target: LocalFile) -> Expansion:
 def _on_index(
     requirement: str, typed: str, destination: Destination, machine: Machine | None, asking: Asking
 ) -> Expansion:
+    is_directory = os.path.isdir(typed)  # noqa: PTH112  (it raises nothing for a strange name)
     try:
-        return expand_requirement(
+        found = expand_requirement(
             requirement, destination, cuda=machine.driver.cuda if machine else None, asking=asking
         )
     except RequestError as error:
-        if os.path.isdir(typed):  # noqa: PTH112  (it raises nothing for a strange name)
+        if is_directory:
             hints = (f"to look into the directory here, write `./{typed}`", *error.hints)
             raise RequestError(error.message, reasons=error.reasons, hints=hints, details=error.details) from error
         raise
+    if is_directory:
+        note = f"`{typed}` is the package on the index; the directory here is `./{typed}`"
+        return replace(found, notes=(*found.notes, note))
+    return found

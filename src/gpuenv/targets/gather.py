@@ -23,6 +23,12 @@ from gpuenv.targets.words import Directory, LockFile, OnIndex, RequirementsFile,
 
 __all__ = ["Group", "gather"]
 
+_NAMED_INSTEAD = (
+    *("uv.lock", "pylock.toml", "pixi.lock", "conda-lock.yml"),
+    *("requirements.txt", "pyproject.toml", "environment.yml"),
+)
+_MOST_NAMED = 4
+_PINNED = re.compile(r"([\w.-]+?)\s*[=<>!~\[;@ ]", re.ASCII)
 _LOGIN = re.compile(r"(?<=://)[^/\s]*@")
 
 
@@ -54,7 +60,11 @@ def gather(
     UnavailableError where there is no environment.
     """
     if prefix is not None:
-        return (_in_environment(prefix, means, names=tuple(words)),)
+        try:
+            return (_in_environment(prefix, means, names=tuple(words)),)
+        except RequestError as error:
+            hints = error.hints or ("`gpuenv list` lists the environments that have a name",)
+            raise RequestError(error.message, reasons=error.reasons, hints=hints) from error
 
     def one(word: str) -> Group:
         try:
@@ -121,17 +131,37 @@ def _broken_off(looked: Looked) -> UnavailableError:
 
 def _in_directory(place: Path, word: str, means: Means) -> Group:
     """An environment; or a directory of packages, such as `dist`, each for itself."""
-    if is_environment(place):
-        return _in_environment(place, means, target=word)
-    files = tuple(
-        WantedFile(name=path.name, filename=path.name, kind=kind_of_name(path.name), path=path)
-        for path in sorted(place.iterdir())
-        if path.is_file() and kind_of_name(path.name) in {ArtifactKind.WHEEL, ArtifactKind.CONDA}
-    )
+    try:
+        if is_environment(place):
+            return _in_environment(place, means, target=word)
+        files = tuple(
+            WantedFile(name=path.name, filename=path.name, kind=kind_of_name(path.name), path=path)
+            for path in sorted(place.iterdir())
+            if path.is_file() and kind_of_name(path.name) in {ArtifactKind.WHEEL, ArtifactKind.CONDA}
+        )
+    except OSError as error:
+        raise UnavailableError(f"cannot read `{place}`", reasons=(error.strerror or str(error),)) from error
     if not files:
-        find_distributions(place)
+        _refuse_directory(place)
     looked, problems = _look_into_each(files, means)
     return Group(target=word, looked=looked, problems=problems)
+
+
+def _refuse_directory(place: Path) -> None:
+    """RequestError for a directory that is no environment, with what in it can be named instead."""
+    try:
+        find_distributions(place)
+    except RequestError as error:
+        inside = [one for one in _NAMED_INSTEAD if (place / one).is_file()]
+        inside += [one.name for one in sorted(place.iterdir()) if (one / "pyvenv.cfg").is_file()]
+        dist = place / "dist"
+        inside += ["dist"] if dist.is_dir() and any(dist.glob("*.whl")) else []
+        if not inside:
+            raise
+        told = tuple(f"name what is in it: `{place / one}`" for one in inside[:_MOST_NAMED])
+        raise RequestError(
+            f"`{place}` is neither an environment nor a directory of packages", reasons=error.reasons, hints=told
+        ) from error
 
 
 def _in_environment(prefix: Path, means: Means, *, names: tuple[str, ...] = (), target: str = "") -> Group:
@@ -165,6 +195,11 @@ def _named(
 
 
 def _not_installed(name: str, there: list[str]) -> RequestError:
+    if found := _PINNED.match(name):
+        return RequestError(
+            f"`{name}` is no name of an installed package",
+            hints=(f"name it without a version: `{found[1]}`",),
+        )
     near = difflib.get_close_matches(canonicalize_name(name), there, n=2)
     hints = (f"did you mean {' or '.join(f'`{one}`' for one in near)}?",) if near else ()
     return RequestError(f"`{name}` is not installed in the environment", hints=hints)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from packaging.markers import InvalidMarker, Marker, UndefinedComparison, UndefinedEnvironmentName
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from gpuenv.channels.destinations import Destination
 from gpuenv.channels.pylock import parse_lock
-from gpuenv.errors import FormatError
+from gpuenv.errors import FormatError, NoPlanError
 from gpuenv.targets.conda_environment import read_environment
 from gpuenv.targets.conda_locks import read_conda_lock, read_explicit, read_pixi_lock
 from gpuenv.targets.selection import select_packages
@@ -21,6 +22,7 @@ from gpuenv.targets.words import LockKind
 __all__ = ["expand_lock"]
 
 _MINORS = range(6, 20)
+_MOST_TOLD = 5
 
 
 def expand_lock(
@@ -44,12 +46,14 @@ def expand_lock(
             lock = parse_lock(text)
             requires = str(lock.requires_python) if lock.requires_python else None
             destination, notes = _for_its_python(requires, destination, path, is_asked=is_python_asked)
+            _refuse_others(list(map(str, lock.environments or ())), destination, path)
             found = select_packages(lock, destination, base=path.parent)
             return replace(found, notes=(*notes, *found.notes))
         case LockKind.UV:
             document = parse_uv_lock(text, path)
             requires = document.get("requires-python")
             destination, notes = _for_its_python(requires, destination, path, is_asked=is_python_asked)
+            _refuse_others(document.get("supported-markers"), destination, path)
             found = read_uv_lock(document, path, destination)
             return replace(found, notes=(*notes, *found.notes))
         case LockKind.CONDA_LOCK:
@@ -60,6 +64,25 @@ def expand_lock(
             return read_explicit(text, path, destination, is_asked=is_platform_asked)
         case LockKind.CONDA_ENVIRONMENT:
             return read_environment(text, path, destination, is_python_asked=is_python_asked, offline=offline)
+
+
+def _refuse_others(markers: object, destination: Destination, path: Path) -> None:
+    """NoPlanError where the lock names the environments that it is for, and the destination is none of them (PEP 751,
+    `environments`; uv calls them `supported-markers`).
+    """
+    if not isinstance(markers, list) or not markers:
+        return
+    environment = {**destination.marker_environment, "extra": ""}
+    try:
+        if any(Marker(str(one)).evaluate(environment) for one in markers):
+            return
+    except (InvalidMarker, UndefinedEnvironmentName, UndefinedComparison) as error:
+        raise FormatError(f"`{path}` names an environment that is no marker", reasons=(str(error),)) from error
+    raise NoPlanError(
+        f"`{path.name}` is not for {destination}",
+        reasons=tuple(f"it is for {one}" for one in markers[:_MOST_TOLD]),
+        hints=("name such a machine with `--machine`, or make a lock for this one",),
+    )
 
 
 def _for_its_python(

@@ -39,13 +39,12 @@ _DEEPEST = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequirementLine:
-    """One requirement. `text` is the line for `uv`; `where` names file and line.
+    """One requirement; `text` is the line for `uv`.
 
     One of these says what it asks for: `requirement` (PEP 508), `file` (a package on disk), `url` (one without a name).
     """
 
     text: str
-    where: str
     requirement: Requirement | None = None
     file: Path | None = None
     url: str | None = None
@@ -57,6 +56,7 @@ class RequirementList:
 
     `left_out` are problems with lines that `uv` must not see; with any, the file cannot be given to it as it is.
     `notes` say what stands in their place. `depth` counts the projects that one stands in another's requirements.
+    Paths of packages start from `base`: pip takes those in a file from where it runs, wherever the file is.
     """
 
     lines: list[RequirementLine] = field(default_factory=list)
@@ -65,6 +65,7 @@ class RequirementList:
     left_out: list[GpuenvError] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     depth: int = 0
+    base: Path = Path()
 
     @property
     def text(self) -> str:
@@ -94,8 +95,10 @@ def read_requirements(path: Path) -> RequirementList:
 
 
 def requirements_of_lines(lines: Iterable[str], *, base: Path, name: str, depth: int = 0) -> RequirementList:
-    """The requirements in lines that stand elsewhere, such as the `pip` part of `environment.yml`."""
-    found = RequirementList(depth=depth)
+    """The requirements in lines that stand elsewhere, such as the `pip` part of `environment.yml`, which its tool reads
+    in the directory `base`: paths in them start from there.
+    """
+    found = RequirementList(depth=depth, base=base)
     for number, line in enumerate(lines, 1):
         _take(_COMMENT.sub("", line).strip(), found, base=base, where=f"{name}, entry {number}", seen=())
     return found
@@ -125,7 +128,16 @@ def read_project(path: Path, extras: Iterable[str] = (), *, depth: int = 0) -> R
     if not all(isinstance(one, list) and all(isinstance(text, str) for text in one) for one in lists):
         raise FormatError(f"`dependencies` in `{path}` is not a list of texts")
     texts = [text for one in lists for text in one]
-    return requirements_of_lines(texts, base=path.parent, name=str(path), depth=depth)
+    found = requirements_of_lines(texts, base=path.parent, name=str(path), depth=depth)
+    if _names_sources(document):
+        found.notes.append(f"what `tool.uv` in `{path}` says of indexes and sources is left aside; `uv.lock` has it")
+    return found
+
+
+def _names_sources(document: dict[str, Any]) -> bool:
+    tool = document.get("tool")
+    uv = tool.get("uv") if isinstance(tool, dict) else None
+    return isinstance(uv, dict) and bool({"sources", "index", "index-url", "extra-index-url"} & uv.keys())
 
 
 def _texts(value: object) -> list[str]:
@@ -161,6 +173,10 @@ def _take(line: str, found: RequirementList, *, base: Path, where: str, seen: tu
         value = _unquoted(included["value"])
         if "://" in value:
             found.options.append(line)
+        elif not (base / value).is_file():
+            raise RequestError(
+                f"there is no file `{base / value}`", reasons=(f"{where} names it",), hints=("check the path",)
+            )
         else:
             _read(base / value, found, seen=seen)
     elif constraint := _CONSTRAINT.fullmatch(line):
@@ -197,14 +213,20 @@ def _take_requirement(line: str, found: RequirementList, *, where: str) -> None:
     if requirement.url and (_VCS.match(requirement.url) or requirement.url.startswith("file:")):
         _take_sources(requirement.url, found, where=where, text=line)
         return
-    found.lines.append(RequirementLine(text=line, where=where, requirement=requirement))
+    found.lines.append(RequirementLine(text=line, requirement=requirement))
 
 
 def _take_place(line: str, wanted: str, found: RequirementList, *, where: str, reason: str) -> None:
     """A line without a package's name: an address, a path, or a mistake."""
     if wanted.startswith(("http://", "https://")):
-        found.lines.append(RequirementLine(text=line, where=where, url=wanted.partition(";")[0].strip()))
-    elif _VCS.match(wanted) or "/" in wanted or "\\" in wanted or wanted.startswith(".") or Path(wanted).is_file():
+        found.lines.append(RequirementLine(text=line, url=wanted.partition(";")[0].strip()))
+    elif (
+        _VCS.match(wanted)
+        or "/" in wanted
+        or "\\" in wanted
+        or wanted.startswith(".")
+        or (found.base / wanted).is_file()
+    ):
         _take_sources(wanted, found, where=where, text=line)
     else:
         found.left_out.append(RequestError(f"`{wanted}` is not a requirement", reasons=(f"{where}: {reason}",)))
@@ -224,9 +246,11 @@ def _take_sources(value: str, found: RequirementList, *, where: str, text: str |
     with_extras = _EXTRAS.fullmatch(value.partition(";")[0].strip())
     place = with_extras["path"] if with_extras else value.partition(";")[0].strip()
     extras = [one.strip() for one in with_extras["extras"].split(",")] if with_extras else []
-    path = _as_path(place)
+    path = found.base / _as_path(place)
     if path.is_file() and path.name.endswith((".whl", *SDIST_ENDINGS)):
-        found.lines.append(RequirementLine(text=text or str(path), where=where, file=path))
+        # The list may be read elsewhere than where its paths start.
+        full = (text or place).replace(place, str(path.resolve()), 1) if found.base != Path() else text or str(path)
+        found.lines.append(RequirementLine(text=full, file=path))
         return
     if not path.is_dir():
         found.left_out.append(RequestError(f"there is no `{place}`", reasons=(where,), hints=("check the path",)))

@@ -83,4 +83,6 @@ def _compile(
         else file
         for file in selected.files
     )
-    return replace(selected, files=files, notes=tuple(one[0] for one in _NO_EXTRA.finditer(completed.stderr)))
+    return replace(
+        selected, files=files, notes=(*selected.notes, *(one[0] for one in _NO_EXTRA.finditer(completed.stderr)))
+    )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gpuenv.channels.destinations import Destination
 from gpuenv.channels.index import PLAIN_ASKING, Asking, IndexFile, choose_file, nearest_file
 from gpuenv.channels.index_files import files_of
+from gpuenv.channels.pylock import is_without_files
 from gpuenv.errors import GpuenvError, NoPlanError, UnavailableError
 from gpuenv.targets.wanted import Expansion, WantedFile, pinned_file
 
@@ -21,11 +22,12 @@ __all__ = ["pick_file", "select_packages"]
 def select_packages(lock: Pylock, destination: Destination, *, base: Path, asking: Asking = PLAIN_ASKING) -> Expansion:
     """The files that a lock installs at `destination`; paths in it start from `base`.
 
-    A package without a file for it is given with the one that comes near, and a note; one that has to be built from a
-    directory or a repository is a problem.
+    A package without a file for it is given with the one that comes near, and a note. One in a repository is a problem,
+    since what it is built to is not known; one in a directory is noted, as for `uv.lock`.
     """
     files: list[WantedFile] = []
     problems: list[GpuenvError] = []
+    notes: list[str] = []
     for package in lock.packages:
         if package.marker and not _holds(package, lock, destination):
             continue
@@ -34,9 +36,12 @@ def select_packages(lock: Pylock, destination: Destination, *, base: Path, askin
         picked = pick_file(str(package.name), version, found, destination, asking=asking)
         if picked:
             files.append(picked)
-        elif not (package.directory and package.directory.path in {".", ""}):
-            problems.append(_without_file(package))
-    return Expansion(files=tuple(files), problems=tuple(problems))
+        elif package.directory and not is_without_files(package):
+            if package.directory.path not in {".", ""}:
+                notes.append(f"`{package.name}` is a project on disk: only what it requires is looked at")
+        else:
+            problems.append(_without_file(package, destination))
+    return Expansion(files=tuple(files), problems=tuple(problems), notes=tuple(notes))
 
 
 def pick_file(
@@ -83,12 +88,11 @@ def _holds(package: Package, lock: Pylock, destination: Destination) -> bool:
     return package.marker.evaluate(environment, context="lock_file")
 
 
-def _without_file(package: Package) -> GpuenvError:
-    what = "a directory" if package.directory else "a repository" if package.vcs else ""
-    if not what:
-        return NoPlanError(f"the lock lists no file for `{package.name}`")
+def _without_file(package: Package, destination: Destination) -> GpuenvError:
+    if not package.vcs:
+        return NoPlanError(f"the lock lists no file of `{package.name}` for {destination}")
     return UnavailableError(
         f"`{package.name}` is not looked at",
-        reasons=(f"it comes from {what}, and would have to be built first",),
+        reasons=("it comes from a repository, and would have to be built first",),
         hints=("build a wheel of it and check that",),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from gpuenv.channels.index import IndexFile
 from gpuenv.channels.index_files import name_in_url
 from gpuenv.errors import FormatError, GpuenvError, UnavailableError
 from gpuenv.targets.selection import pick_file
+from gpuenv.targets.text_files import read_text_file
 from gpuenv.targets.wanted import Expansion, WantedFile, sha256_in
 
 __all__ = ["parse_uv_lock", "read_uv_lock"]
@@ -27,6 +28,8 @@ __all__ = ["parse_uv_lock", "read_uv_lock"]
 _ON_DISK = ("editable", "virtual", "directory")
 _DEFAULT_GROUP = "dev"
 Table = dict[str, Any]
+# A package, its extras, and its groups (None for all of them).
+_Root = tuple[Table, Collection[str], Collection[str] | None]
 
 
 def parse_uv_lock(text: str, path: Path) -> Table:
@@ -41,23 +44,46 @@ def parse_uv_lock(text: str, path: Path) -> Table:
 
 
 def read_uv_lock(document: Table, path: Path, destination: Destination) -> Expansion:
-    """The files that the lock installs at `destination`: the project's requirements and those of its group `dev`, as
-    `uv sync` does; a note names the extras and groups that are left out.
+    """The files that the lock installs at `destination`: the project's requirements and those of its default groups,
+    as `uv sync` does; a note names the extras and groups that are left out. Which groups are the default ones stands
+    in the `pyproject.toml` beside the lock; without it, it is `dev`.
     """
+    groups = _default_groups(path)
     walk = _Walk(_tables(document.get("package"), f"`package` in `{path}`"), destination, path)
-    roots = walk.roots(document)
-    for root, extras, groups in roots:
-        walk.follow(root, extras, groups)
+    roots = walk.roots(document, groups)
+    for root, extras, its_groups in roots:
+        walk.follow(root, extras, its_groups)
+    # A workspace whose root is no project has groups all the same.
+    of_workspace = _table(_table(document.get("manifest")).get("dependency-groups"))
+    for name in groups if groups is not None else of_workspace:
+        walk.follow_all(_tables(of_workspace.get(name), f"group `{name}` in `{path}`"))
     notes = [*walk.notes]
-    left = sorted({name for root, _, _ in roots for name in _left_out(root)})
+    left = sorted({name for root, _, _ in roots for name in _left_out(root, groups)})
+    left += [f"group `{name}`" for name in of_workspace if groups is not None and name not in groups]
     if left:
-        notes.append(f"not installed by default, and not looked at: {', '.join(left)}")
+        notes.append(
+            f"not installed by default, and not looked at: {', '.join(left)}; "
+            f"`uv export --{left[0].replace('`', '')} -o pylock.some.toml` makes a lock that has it"
+        )
     return Expansion(files=tuple(walk.files), problems=tuple(walk.problems), notes=tuple(notes))
 
 
-def _left_out(root: Table) -> Iterator[str]:
+def _default_groups(path: Path) -> tuple[str, ...] | None:
+    """The groups that `uv sync` installs unasked; None for all (uv's documentation, Settings, `default-groups`)."""
+    try:
+        document = tomllib.loads(read_text_file(path.with_name("pyproject.toml")))
+    except (GpuenvError, tomllib.TOMLDecodeError, RecursionError):
+        return (_DEFAULT_GROUP,)
+    found = _table(_table(document.get("tool")).get("uv")).get("default-groups")
+    if found == "all":
+        return None
+    return tuple(_texts(found)) if isinstance(found, list) else (_DEFAULT_GROUP,)
+
+
+def _left_out(root: Table, groups: Collection[str] | None) -> Iterator[str]:
     yield from (f"extra `{name}`" for name in _table(root.get("optional-dependencies")))
-    yield from (f"group `{name}`" for name in _table(root.get("dev-dependencies")) if name != _DEFAULT_GROUP)
+    if groups is not None:
+        yield from (f"group `{name}`" for name in _table(root.get("dev-dependencies")) if name not in groups)
 
 
 @dataclass(slots=True)
@@ -79,7 +105,7 @@ class _Walk:
                 raise FormatError(f"a package in `{self.path}` has no name")
             self.by_name[package["name"]].append(package)
 
-    def roots(self, document: Table) -> list[tuple[Table, list[str], list[str]]]:
+    def roots(self, document: Table, groups: Collection[str] | None) -> list[_Root]:
         """Where to begin: the project at the lock's own place, else all that lie on disk, else what a script asks for,
         else what nothing requires.
         """
@@ -89,15 +115,21 @@ class _Walk:
         members = [one for one in on_disk if one["name"] in (manifest.get("members") or ())]
         asked = [one for one in _tables(manifest.get("requirements"), "`requirements`") if self._holds(one)]
         if not (here or members) and asked:
-            return [(one, _texts(entry.get("extras")), []) for entry in asked for one in self._meant(entry)]
+            return [(one, _texts(entry.get("extras")), ()) for entry in asked for one in self._meant(entry)]
         if not (here or members or on_disk):
             required = {dep.get("name") for one in self.packages for dep in self._requirements(one, None, None)}
-            return [(one, [], []) for one in self.packages if one["name"] not in required]
-        return [(one, [], [_DEFAULT_GROUP]) for one in here or members or on_disk]
+            return [(one, (), ()) for one in self.packages if one["name"] not in required]
+        return [(one, (), groups) for one in here or members or on_disk]
 
-    def follow(self, package: Table, extras: list[str], groups: list[str]) -> None:
+    def follow_all(self, wanted: list[Table]) -> None:
+        """Take what a list of requirements asks for there."""
+        for one in filter(self._holds, wanted):
+            for package in self._meant(one):
+                self.follow(package, _texts(one.get("extra") or one.get("extras")), ())
+
+    def follow(self, package: Table, extras: Collection[str], groups: Collection[str] | None) -> None:
         """Take a package and all that it requires there."""
-        waiting = [(package, extras, groups)]
+        waiting: list[_Root] = [(package, extras, groups)]
         while waiting:
             one, its_extras, its_groups = waiting.pop()
             fresh = [extra for extra in ["", *its_extras] if (id(one), extra) not in self.seen]
@@ -109,9 +141,11 @@ class _Walk:
             for wanted in self._requirements(one, its_extras, its_groups):
                 if self._holds(wanted):
                     found = self._meant(wanted)
-                    waiting += [(each, _texts(wanted.get("extra")), []) for each in found]
+                    waiting += [(each, _texts(wanted.get("extra")), ()) for each in found]
 
-    def _requirements(self, package: Table, extras: list[str] | None, groups: list[str] | None) -> Iterator[Table]:
+    def _requirements(
+        self, package: Table, extras: Collection[str] | None, groups: Collection[str] | None
+    ) -> Iterator[Table]:
         """What a package requires with some extras and groups; None stands for all of them."""
         where = f"`{package['name']}` in `{self.path}`"
         yield from _tables(package.get("dependencies"), where)

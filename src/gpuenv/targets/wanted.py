@@ -46,11 +46,6 @@ class WantedFile:
     login: tuple[str, str] | None = field(default=None, repr=False)
 
     @property
-    def is_wheel(self) -> bool:
-        """Whether it is a wheel."""
-        return self.kind is ArtifactKind.WHEEL
-
-    @property
     def fetch_url(self) -> str | None:
         """The address with user name and password in it where there are any: to fetch with, not to show."""
         if self.url is None or self.login is None:

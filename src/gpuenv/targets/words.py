@@ -124,8 +124,10 @@ def parse_target(text: str) -> Target:
     here = _kind_of_path(path)
     if here == "file":
         return _of_file(path)
-    if here == "directory" and (_is_path(typed) or not _is_name(typed) or _is_environment(path)):
+    if here == "directory" and (_is_path(typed) or not _is_name(typed) or _holds_packages(path)):
         return Directory(path)
+    if here == "other":
+        raise RequestError(f"`{path}` is not a regular file", hints=("write its content to a file, and name that",))
     if not _is_path(typed) and (on_index := _file_name(typed)):
         return on_index
     if " @ " not in typed and (_is_path(typed) or _ARTIFACT.fullmatch(typed) or _LIST.fullmatch(typed)):
@@ -138,7 +140,7 @@ def parse_target(text: str) -> Target:
 
 def _kind_of_path(path: Path) -> str:
     try:
-        return "directory" if path.is_dir() else "file" if path.exists() else ""
+        return "directory" if path.is_dir() else "file" if path.is_file() else "other" if path.exists() else ""
     except (OSError, ValueError):
         return ""
 
@@ -159,8 +161,14 @@ def _is_name(typed: str) -> bool:
     return True
 
 
-def _is_environment(path: Path) -> bool:
-    return any((path / mark).exists() for mark in ("pyvenv.cfg", "conda-meta"))
+def _holds_packages(path: Path) -> bool:
+    """Whether a directory whose name could be a package's is what is meant: an environment, or a place like `dist`."""
+    try:
+        if any((path / mark).exists() for mark in ("pyvenv.cfg", "conda-meta")):
+            return True
+        return any(one.suffix in {".whl", ".conda"} for one in path.iterdir())
+    except OSError:
+        return False
 
 
 def _of_file(path: Path) -> Target:
