@@ -120,13 +120,14 @@ def test_a_general_side_library_degrades(here: Path) -> None:
     ("glibc", "machine", "verdict"),
     [
         ("2_28", A100, "works"),
+        ("2_31", A100, "works"),
         ("2_34", A100, "unknown"),
         ("2_34", f"{A100},glibc=2.35", "works"),
         ("2_34", f"{A100},glibc=2.31", "fails"),
     ],
 )
 def test_the_c_library_where_nobody_says(here: Path, glibc: str, machine: str, verdict: str) -> None:
-    """2.28 is assumed: what needs newer ones may work or not, and the hint says how to tell."""
+    """2.31 is assumed: what needs newer ones may work or not, and the hint says how to tell."""
     tag = f"py3-none-manylinux_{glibc}_x86_64"
     place = write_wheel(here, "gt-a", {"gt_a/libgt.so": library(sass(80), needed=CUDART)}, tag=tag, requires=RUNTIME)
     one = answer(checked([str(place)], machine))

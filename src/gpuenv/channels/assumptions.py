@@ -11,13 +11,14 @@ from gpuenv.versions import LibcVersion
 __all__ = ["with_assumptions"]
 
 
-def with_assumptions(machine: Machine, python: str | None) -> Machine:
+def with_assumptions(machine: Machine, python: str | None, *, glibc: str = ASSUMED_GLIBC) -> Machine:
     """The machine with the Python that is meant, and with a C library to assume where its own is not known.
 
-    `sources` calls it `assumed`. A source without a value (Alpine) means that there is known to be no GNU C library.
+    The default is what to plan for. `sources` calls it `assumed`; a source without a value (Alpine) means that there
+    is known to be no GNU C library.
     """
     machine = msgspec.structs.replace(machine, python=python)
     if machine.system.os is not OperatingSystem.LINUX or "system.glibc" in machine.sources or machine.system.glibc:
         return machine
-    system = msgspec.structs.replace(machine.system, glibc=LibcVersion(ASSUMED_GLIBC))
+    system = msgspec.structs.replace(machine.system, glibc=LibcVersion(glibc))
     return msgspec.structs.replace(machine, system=system, sources={**machine.sources, "system.glibc": "assumed"})

@@ -58,6 +58,8 @@ def show_check(report: CheckReport, machines: tuple[Machine, ...], *, verbose: b
 
 
 def _show_notes(out: Console, report: CheckReport) -> None:
+    if report.notes:
+        out.print()
     for note in report.notes:
         out.print(hanging("note: ", printable(note)))
 

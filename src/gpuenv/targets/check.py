@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from gpuenv.channels.assumptions import with_assumptions
+from gpuenv.channels.destinations import ASSUMED_GLIBC
 from gpuenv.errors import GpuenvError
 from gpuenv.model import (
     Artifact,
@@ -18,6 +19,7 @@ from gpuenv.model import (
     Machine,
     MachineAnswer,
     Needs,
+    OperatingSystem,
     Reporter,
     Silence,
     Verdict,
@@ -26,8 +28,16 @@ from gpuenv.rules import check
 from gpuenv.targets.gather import gather
 from gpuenv.targets.inspect import needs_in_group
 from gpuenv.targets.means import Looked, open_means
+from gpuenv.versions import LibcVersion
 
 __all__ = ["check_targets"]
+
+CHECKED_GLIBC = "2.31"
+"""The C library to judge by where the machine's was not said: that of Ubuntu 20.04 and Debian 11.
+
+A plan is for 2.28, to be safe on Red Hat Enterprise Linux 8; whoever asks about a package that exists wants to know
+about its GPU, and is told what was assumed.
+"""
 
 # A row of the report: which target, which package of it, and which file of that where there are several (`dist/`).
 # The version may be another for each machine.
@@ -61,6 +71,7 @@ def check_targets(
                 seen: Counter[str] = Counter()
                 for looked, needs in zip(group.looked, needs_in_group(group), strict=True):
                     notes |= dict.fromkeys(_note(looked))
+                    notes |= dict.fromkeys(_assumed(needs, machine))
                     name = looked.reading.artifact.name
                     seen[name] += 1
                     row = answers.setdefault((group.target, name, seen[name]), [None] * len(machines))
@@ -75,9 +86,17 @@ def check_targets(
     )
 
 
+def _assumed(needs: Needs, machine: Machine) -> Iterator[str]:
+    """A word on the C library where the answer rests on an assumption that does not hold everywhere."""
+    said = machine.system.glibc or "system.glibc" in machine.sources
+    matters = needs.glibc is not None and LibcVersion(ASSUMED_GLIBC) < needs.glibc <= LibcVersion(CHECKED_GLIBC)
+    if matters and not said and machine.system.os is OperatingSystem.LINUX:
+        yield f"{needs.subject} needs glibc {needs.glibc}; where the machine's was not said, {CHECKED_GLIBC} is assumed"
+
+
 def _answer(looked: Looked, needs: Needs, machine: Machine, python: str | None) -> MachineAnswer:
     chosen = python or machine.python or looked.python
-    findings = check(needs, with_assumptions(machine, chosen))
+    findings = check(needs, with_assumptions(machine, chosen, glibc=CHECKED_GLIBC))
     return MachineAnswer(
         machine=machine.name,
         verdict=Verdict.worst(finding.verdict for finding in findings),
