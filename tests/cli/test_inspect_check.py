@@ -447,3 +447,29 @@ def test_colour_only_where_it_is_wanted(gpuenv: Run, tmp_path: Path) -> None:
     plain = on_terminal(NO_COLOR="1")
     assert "works" in plain
     assert "\x1b[3" not in plain
+
+
+def test_a_reader_that_leaves_is_no_answer(tmp_path: Path) -> None:
+    """Whoever reads our output may close it at any time (`| head`): no traceback, and not the exit code of `no`."""
+    place = tmp_path / "env"
+    packages = make_venv(place)
+    for number in range(40):
+        install(packages, f"gt-{number}", "1.0", {f"gt_{number}/__init__.py": b""})
+    command = [sys.executable, "-m", "gpuenv", "inspect", str(place), "-v", "--no-cache"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.close()
+        assert process.stderr
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+def test_a_full_disk_is_said_to_be_full(tmp_path: Path) -> None:
+    """There is no room for the answer: exit 3, and no traceback."""
+    (tmp_path / "libgt.so").write_bytes(CODE)
+    command = [sys.executable, "-m", "gpuenv", "inspect", str(tmp_path / "libgt.so")]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (3, False), done.stderr
+    assert done.stderr.startswith("error: there is no room for the answer")

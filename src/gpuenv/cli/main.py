@@ -5,6 +5,7 @@ Exit codes: 0 yes or done, 1 the answer is no, 2 the question is wrong, 3 could 
 
 from __future__ import annotations
 
+import errno
 import gc
 import sys
 from importlib import import_module
@@ -86,7 +87,12 @@ def main(arguments: list[str] | None = None) -> int:
         gc.disable()
     try:
         outcome = cli.main(args=words, prog_name="gpuenv", standalone_mode=False)
+        sys.stdout.flush()
         return outcome if isinstance(outcome, int) else 0
+    except SystemExit:
+        # Click and rich end so, with 1, when whoever reads our output has closed it; that is no answer `no`.
+        _leave_quietly()
+        return 0
     except GpuenvError as error:
         from gpuenv.cli.failure import show_failure
 
@@ -105,7 +111,11 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         _leave_quietly()
         return 0
-    except Exception:  # noqa: BLE001  (whatever it is, it is our bug, and is told as such)
+    except Exception as error:  # noqa: BLE001  (whatever else it is, it is our bug, and is told as such)
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            _leave_quietly()
+            click.echo(f"error: there is no room for the answer\n  {error.strerror}", err=True)
+            return 3
         import traceback
 
         traceback.print_exc()
