@@ -19,7 +19,6 @@ from gpuenv.model import (
     Machine,
     MachineAnswer,
     Needs,
-    OperatingSystem,
     Reporter,
     Silence,
     Verdict,
@@ -71,11 +70,13 @@ def check_targets(
                 seen: Counter[str] = Counter()
                 for looked, needs in zip(group.looked, needs_in_group(group), strict=True):
                     notes |= dict.fromkeys(_note(looked))
-                    notes |= dict.fromkeys(_assumed(needs, machine))
+                    chosen = python or machine.python or looked.python
+                    here = with_assumptions(machine, chosen, glibc=CHECKED_GLIBC)
+                    notes |= dict.fromkeys(_assumed(needs, here))
                     name = looked.reading.artifact.name
                     seen[name] += 1
                     row = answers.setdefault((group.target, name, seen[name]), [None] * len(machines))
-                    row[number] = _answer(looked, needs, machine, python)
+                    row[number] = _answer(looked, needs, here)
     rows = _told_apart(_row(target, found) for (target, _, _), found in answers.items())
     return CheckReport(
         verdict=Verdict.worst(answer.verdict for row in rows for answer in row.answers if answer),
@@ -86,19 +87,17 @@ def check_targets(
     )
 
 
-def _assumed(needs: Needs, machine: Machine) -> Iterator[str]:
+def _assumed(needs: Needs, here: Machine) -> Iterator[str]:
     """A word on the C library where the answer rests on an assumption that does not hold everywhere."""
-    said = machine.system.glibc or "system.glibc" in machine.sources
     matters = needs.glibc is not None and LibcVersion(ASSUMED_GLIBC) < needs.glibc <= LibcVersion(CHECKED_GLIBC)
-    if matters and not said and machine.system.os is OperatingSystem.LINUX:
+    if matters and here.sources.get("system.glibc") == "assumed":
         yield f"{needs.subject} needs glibc {needs.glibc}; where the machine's was not said, {CHECKED_GLIBC} is assumed"
 
 
-def _answer(looked: Looked, needs: Needs, machine: Machine, python: str | None) -> MachineAnswer:
-    chosen = python or machine.python or looked.python
-    findings = check(needs, with_assumptions(machine, chosen, glibc=CHECKED_GLIBC))
+def _answer(looked: Looked, needs: Needs, here: Machine) -> MachineAnswer:
+    findings = check(needs, here)
     return MachineAnswer(
-        machine=machine.name,
+        machine=here.name,
         verdict=Verdict.worst(finding.verdict for finding in findings),
         uses_gpu=needs.uses_gpu,
         artifact=looked.reading.artifact,

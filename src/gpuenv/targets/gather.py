@@ -72,10 +72,12 @@ def gather(
         except GpuenvError as error:
             return Group(target=_without_login(word), problems=(error,))
 
+    # A single word is looked up here, so that an interruption ends the `uv` that does it.
+    if len(words) == 1:
+        return (one(words[0]),)
     # Python's `sysconfig`, which finding uv needs, is not safe to be used first by several threads at once.
     find_uv()
-    # A single word is looked up here, so that an interruption ends the `uv` that does it.
-    return (one(words[0]),) if len(words) == 1 else tuple(means.each(one, words))
+    return tuple(means.each(one, words))
 
 
 def _gather_one(word: str, means: Means, *, machine: Machine | None, platform: str | None, python: str | None) -> Group:
