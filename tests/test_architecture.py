@@ -19,9 +19,10 @@ LEVELS = [
     {"facts", "binaries", "_net", "_process"},
     {"machines", "artifacts", "rules"},
     {"channels"},
-    {"plans", "targets"},
+    {"targets"},
+    {"plans"},
     {"environments"},
-    {"doctor", "fleet"},
+    {"workspaces", "doctor", "fleet"},
     {"cli", "web"},
 ]
 LEVEL_OF = {part: level for level, parts in enumerate(LEVELS) for part in parts}

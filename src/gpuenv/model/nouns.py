@@ -44,7 +44,7 @@ class Evidence(Noun, frozen=True, kw_only=True):
 
 
 class Finding(Noun, frozen=True, kw_only=True):
-    """One rule's word on one need of one subject."""
+    """One rule's word on one need of one subject; `machine` names the machine where several are judged."""
 
     rule: str
     verdict: Verdict
@@ -52,3 +52,4 @@ class Finding(Noun, frozen=True, kw_only=True):
     message: str
     evidence: tuple[Evidence, ...] = ()
     hints: tuple[str, ...] = ()
+    machine: str | None = None

@@ -2,18 +2,53 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from gpuenv.model.machine import Machine
 from gpuenv.model.needs import GpuSupport
 from gpuenv.model.nouns import JSON_VERSION, Finding, Noun, Verdict
 
-__all__ = ["Choice", "Explanation", "LockedWheel", "PassedOver", "Plan", "PlannedPackage", "Request"]
+__all__ = [
+    "Choice",
+    "Explanation",
+    "GpuPolicy",
+    "IndexPolicy",
+    "Learned",
+    "LockedWheel",
+    "PassedOver",
+    "Plan",
+    "PlanSet",
+    "PlannedPackage",
+    "Request",
+]
+
+
+class GpuPolicy(StrEnum):
+    """Whether packages that have GPU builds are to be on the GPU: each of them, those that can be, or none."""
+
+    REQUIRE = "require"
+    PREFER = "prefer"
+    NEVER = "never"
+
+
+class IndexPolicy(StrEnum):
+    """Which indexes a plan is made from: the user's (PyPI by default) alone, or projects' own ones as well."""
+
+    PYPI = "pypi"
+    ALL = "all"
 
 
 class Request(Noun, frozen=True, kw_only=True):
-    """What the user wants. `specs` as typed; `python` None means whichever interpreter suits."""
+    """What the user wants. `specs` as typed; `python` None means whichever interpreter suits.
+
+    `allow_degraded` takes the newest build that runs at all, where otherwise an older one that runs whole goes first.
+    """
 
     specs: tuple[str, ...]
     python: str | None = None
+    gpu: GpuPolicy = GpuPolicy.PREFER
+    allow_degraded: bool = False
+    indexes: IndexPolicy = IndexPolicy.ALL
 
 
 class PassedOver(Noun, frozen=True, kw_only=True):
@@ -32,16 +67,35 @@ class Choice(Noun, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
+class Learned(Noun, frozen=True, kw_only=True):
+    """A file that was looked into while the plan was made, and what the rules then said of it.
+
+    `reason` is the finding that kept it out of the plan, None for one that stays in.
+    """
+
+    package: str
+    version: str
+    filename: str
+    sha256: str | None = None
+    verdict: Verdict
+    reason: Finding | None = None
+
+
 class Explanation(Noun, frozen=True, kw_only=True):
     """Why this plan and not another, or why there is none, and what would change the answer."""
 
     choices: tuple[Choice, ...] = ()
     notes: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
+    learned: tuple[Learned, ...] = ()
 
 
 class PlannedPackage(Noun, frozen=True, kw_only=True):
-    """One package of the GPU layer in one build, with the requirements that bring it and how it fares there."""
+    """One package of the GPU layer in one build, with the requirements that bring it and how it fares there.
+
+    `source` is `catalog`, the name of a project's own index (`pytorch/cu126`), or `inspected` for a package that no
+    catalog knows and that was looked into.
+    """
 
     name: str
     version: str
@@ -69,12 +123,16 @@ class LockedWheel(Noun, frozen=True, kw_only=True):
 class Plan(Noun, frozen=True, kw_only=True):
     """Exactly what to install. `pylock` is the text of the lock that `uv` installs from (PEP 751).
 
-    Only the projects in `source_packages` may be built from source, with `build_constraints` on their build tools.
+    It is made for `machine` and for the `others`, where several were named; `indexes` are the projects' own indexes
+    that took part (`pytorch/cu126`). Only the projects in `source_packages` may be built from source, with
+    `build_constraints` on their build tools.
     """
 
     version: int = JSON_VERSION
     request: Request
     machine: Machine
+    others: tuple[Machine, ...] = ()
+    indexes: tuple[str, ...] = ()
     python: str
     interpreter: str | None = None
     packages: tuple[PlannedPackage, ...] = ()
@@ -85,6 +143,19 @@ class Plan(Noun, frozen=True, kw_only=True):
     pylock: str = ""
 
     @property
+    def machines(self) -> tuple[Machine, ...]:
+        """All machines that the plan is made for, `machine` first."""
+        return (self.machine, *self.others)
+
+    @property
     def verdict(self) -> Verdict:
         """The worst verdict among the packages."""
         return Verdict.worst(package.verdict for package in self.packages)
+
+
+class PlanSet(Noun, frozen=True, kw_only=True):
+    """The fewest plans that cover several machines; `reasons` say what forces more than one."""
+
+    version: int = JSON_VERSION
+    plans: tuple[Plan, ...]
+    reasons: tuple[str, ...] = ()

@@ -16,6 +16,7 @@ from gpuenv.model import (
     MachineReport,
     PackageList,
     Plan,
+    PlanSet,
 )
 
 __all__ = ["DOCUMENTS"]
@@ -30,5 +31,6 @@ DOCUMENTS: dict[str, type] = {
     "machine-report": MachineReport,
     "packages": PackageList,
     "plan": Plan,
+    "plans": PlanSet,
     "recording": Recording,
 }

@@ -15,6 +15,7 @@ from gpuenv.artifacts.required import EXTRA, Required
 from gpuenv.channels.catalog.projects import BuildRule, Project, find_project
 from gpuenv.channels.catalog.releases import PlatformWheels, Release, library_code, releases_of
 from gpuenv.channels.catalog.requires import conda_version, required
+from gpuenv.channels.index_files import IndexFile
 from gpuenv.facts.toolkits import load_toolkits
 from gpuenv.model import Evidence, Jit, LibraryCode, Needs
 from gpuenv.versions import ComputeCapability, LibcVersion
@@ -28,7 +29,8 @@ _LAST_PYTHON = (3, 15)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
     """One build of a project on one platform. `requirements` (PEP 508) bring it, `depends` and `constrains` are
-    conda's words for the solver; `needs` is what the rules judge.
+    conda's words for the solver; `needs` is what the rules judge. `index` names the project's own index that has it
+    (`pytorch/cu126`), None for the user's; `file` is the one to install where that is known.
     """
 
     project: str
@@ -50,6 +52,8 @@ class Build:
     variables: dict[str, str] = field(default_factory=dict)
     size_bytes: int | None = None
     note: str | None = None
+    index: str | None = None
+    file: IndexFile | None = None
 
 
 def builds_of(project: Project, platform: str, python: str) -> tuple[Build, ...]:
