@@ -1,4 +1,4 @@
-"""Writes the machine-made half of the catalog: `src/gpuenv/channels/catalog/releases.json`.
+"""Writes the machine-made half of the catalog: `src/gpuenv/channels/catalog/releases/*.jsonl`.
 
     python scripts/read_releases.py --cache DIR                  the releases and their requirements
     python scripts/read_releases.py --cache DIR --code           and the GPU code of the wheels in READINGS
@@ -30,24 +30,25 @@ from wheel_code import WheelCode, cached_code, read_wheel_code
 from gpuenv._net import Client
 from gpuenv.errors import GpuenvError, RequestError
 
-OUTPUT = Path(__file__).parent.parent / "src" / "gpuenv" / "channels" / "catalog" / "releases.json"
+OUTPUT = Path(__file__).parent.parent / "src" / "gpuenv" / "channels" / "catalog" / "releases"
 PARALLEL = 4
 READERS = 2
 
 
-def load_rows(path: Path) -> dict[tuple[str, str], Row]:
-    """The rows of the file at `path` by name and version; none when there is no file yet."""
-    rows = json.loads(path.read_text()) if path.is_file() else []
-    return {(row["wheel"], row["version"]): row for row in rows}
+def load_rows(directory: Path, name: str) -> dict[str, Row]:
+    """The rows of one project in `directory` by version; none when there is no file yet."""
+    path = directory / f"{name}.jsonl"
+    rows = map(json.loads, path.read_text().splitlines()) if path.is_file() else ()
+    return {row["version"]: row for row in rows}
 
 
-def save_rows(path: Path, rows: Iterable[Row]) -> None:
-    """Writes one row a line, sorted by name and version; the file is replaced in one step."""
-    ordered = sorted(rows, key=lambda row: (row["wheel"], Version(row["version"])))
-    lines = ",\n".join(json.dumps(row, separators=(",", ":"), ensure_ascii=False) for row in ordered)
-    path.parent.mkdir(parents=True, exist_ok=True)
+def save_rows(directory: Path, name: str, rows: Iterable[Row]) -> None:
+    """Writes one row a line, sorted by version; the file is replaced in one step."""
+    ordered = sorted(rows, key=lambda row: Version(row["version"]))
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"{name}.jsonl"
     part = path.with_suffix(".part")
-    part.write_text(f"[\n{lines}\n]\n")
+    part.write_text("".join(json.dumps(row, separators=(",", ":"), ensure_ascii=False) + "\n" for row in ordered))
     part.replace(path)
 
 
@@ -93,11 +94,9 @@ def read_metadata_of_all(client: Client, names: set[str], cache: Path, output: P
         except RequestError:
             print(f"{wanted.name}: the index does not know it", file=sys.stderr)
             continue
-        rows = load_rows(output)
-        new = {(row["wheel"], row["version"]): merge(rows.get((row["wheel"], row["version"])), row) for row in found}
-        kept = {key: row for key, row in rows.items() if key[0] != wanted.name}
-        save_rows(output, [*kept.values(), *new.values()])
-        print(f"{wanted.name}: {len(new)} releases, {time.monotonic() - start:.1f} s", flush=True)
+        rows = load_rows(output, wanted.name)
+        save_rows(output, wanted.name, [merge(rows.get(row["version"]), row) for row in found])
+        print(f"{wanted.name}: {len(found)} releases, {time.monotonic() - start:.1f} s", flush=True)
 
 
 @dataclass(slots=True)
@@ -148,14 +147,14 @@ def summary(code: WheelCode) -> str:
 
 def add_code(output: Path, planned: Planned, code: WheelCode) -> None:
     """Puts what one wheel holds into its row; a wheel of which part could not be read is not put there."""
-    rows = load_rows(output)
-    row = rows.get((planned.name, planned.version))
+    rows = load_rows(output, planned.name)
+    row = rows.get(planned.version)
     answer = {"wheel_file": code.wheel_file, "sha256": code.sha256, "libraries": code.libraries}
     if row is None or code.errors or row["code"].get(planned.platform) == answer:
         return
     row["code"] = dict(sorted({**row["code"], planned.platform: answer}.items()))
     row["read"] = datetime.now(UTC).date().isoformat()
-    save_rows(output, rows.values())
+    save_rows(output, planned.name, rows.values())
 
 
 def parse_arguments() -> argparse.Namespace:

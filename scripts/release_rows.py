@@ -1,4 +1,4 @@
-"""One row of `releases.json` for one release: where its wheels fit and which requirements matter to a GPU layer."""
+"""One row of `releases/*.jsonl` for one release: where its wheels fit and which requirements matter to a GPU layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The GPU code of wheels on the index, as rows of `releases.json`. The answer for a wheel is kept in the cache."""
+"""The GPU code of wheels on the index, as rows of `releases/*.jsonl`. The answer for a wheel is kept in the cache."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gpuenv.model import LibraryCode, Reading, UnitGroup
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WheelCode:
-    """What one wheel holds: `libraries` as `releases.json` has them, and how the reading went.
+    """What one wheel holds: `libraries` as `releases/*.jsonl` has them, and how the reading went.
 
     `searched` False marks an answer of the first reader, which looked at the named sections only and so missed
     kernels that a library carries as plain data.

@@ -334,7 +334,7 @@ def test_run_time_compilers_say_what_they_hand_to_the_driver() -> None:
 
 def test_the_catalog_holds_no_address_to_fetch_from() -> None:
     """The index comes from the user's settings: addresses are those of documentation and of sources, and no others."""
-    assert "://" not in DATA.read_text("utf-8")
+    assert not [path.name for path in DATA.iterdir() if "://" in path.read_text("utf-8")]
     for file in FOLDER.glob("*.toml"):
         lines = [line for line in file.read_text("utf-8").splitlines() if "://" in line]
         others = [line for line in lines if not re.match(r"(documentation|source) = \"https://[\w./#-]+\"$", line)]

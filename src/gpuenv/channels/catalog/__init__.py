@@ -1,7 +1,7 @@
 """The catalog: one name per project, one record per build, made of what people wrote and what machines read.
 
 `projects/*.toml` are written by hand, one per project: its names, how its wheels are published, what its old metadata
-lacks. `releases.json` is read from the package index and from the wheels themselves by `scripts/read_releases.py`.
+lacks. `releases/*.jsonl` is read from the package index and from the wheels themselves by `scripts/read_releases.py`.
 """
 
 from gpuenv.channels.catalog.builds import Build, builds_of

@@ -14,7 +14,10 @@ from gpuenv.versions import CodeImage
 
 __all__ = ["PlatformWheels", "Release", "releases_of", "wheel_names"]
 
-DATA = Path(__file__).with_name("releases.json")
+DATA = Path(__file__).with_name("releases")
+"""One file per name on the index, with one release a line, by version."""
+
+_SUFFIX = ".jsonl"
 
 
 class PlatformWheels(Noun, frozen=True, kw_only=True):
@@ -64,29 +67,28 @@ class Release(Noun, frozen=True, kw_only=True):
 
 
 @cache
-def _releases() -> dict[str, tuple[Release, ...]]:
+def releases_of(wheel: str) -> tuple[Release, ...]:
+    """All releases of the project that the index calls `wheel`; empty when the catalog does not hold it.
+
+    Only the file of that project is read. FormatError when it is damaged.
+    """
+    if wheel not in wheel_names():
+        return ()
+    path = DATA / f"{wheel}{_SUFFIX}"
     try:
-        rows = msgspec.json.decode(DATA.read_bytes(), type=list[Release])
+        return tuple(msgspec.json.Decoder(Release).decode_lines(path.read_bytes()))
     except (OSError, msgspec.MsgspecError) as error:
         raise FormatError(
-            "the catalog that came with gpuenv is damaged",
+            f"the catalog that came with gpuenv is damaged: `{path.name}`",
             reasons=(str(error),),
             hints=("install it again: `pip install --force-reinstall gpuenv`",),
         ) from error
-    found: dict[str, list[Release]] = {}
-    for row in rows:
-        found.setdefault(row.wheel, []).append(row)
-    return {wheel: tuple(releases) for wheel, releases in found.items()}
 
 
-def releases_of(wheel: str) -> tuple[Release, ...]:
-    """All releases of the project that the index calls `wheel`; empty when the catalog does not hold it."""
-    return _releases().get(wheel, ())
-
-
+@cache
 def wheel_names() -> frozenset[str]:
     """The names on the index that the catalog holds releases of."""
-    return frozenset(_releases())
+    return frozenset(path.name.removesuffix(_SUFFIX) for path in DATA.iterdir() if path.name.endswith(_SUFFIX))
 
 
 def library_code(reading: CodeReading) -> tuple[LibraryCode, ...]:
