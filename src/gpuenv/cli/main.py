@@ -23,6 +23,7 @@ _VERBS = {
     "inspect": ("inspect", "Show which GPUs a package has code for, without installing it."),
     "check": ("check", "Say whether packages run on this machine or others; download nothing."),
     "plan": ("plan", "Print what would be installed, and why; download nothing."),
+    "explain": ("explain", "Say why a plan is as it is, and what would change it."),
     "create": ("create", "Make an environment that fits this machine."),
     "install": ("change", "Add packages to an environment."),
     "update": ("change", "Bring an environment to the newest that fits."),
@@ -31,6 +32,9 @@ _VERBS = {
     "run": ("run", "Run a command in an environment."),
     "shell": ("run", "Open a shell in an environment."),
     "env": ("env", "List or remove whole environments."),
+    "lock": ("lock", "Write a plan for a project's machines to `gpuenv.lock`."),
+    "sync": ("sync", "Make the environment that a `gpuenv.lock` describes."),
+    "catalog": ("catalog", "Say how old the catalog is, renew it, or read it again."),
     "export": ("export", "Write an environment down for other tools."),
 }
 
@@ -62,8 +66,8 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that the words begin with; a verb of conda's or uv's is answered with ours."""
-        if args and args[0] in {"search", "activate", "sync", "lock", "uninstall"}:
-            ours = {"activate": "shell", "uninstall": "remove", "sync": "create", "lock": "plan", "search": "plan"}
+        if args and args[0] in {"search", "activate", "uninstall"}:
+            ours = {"activate": "shell", "uninstall": "remove", "search": "plan"}
             raise click.UsageError(f"there is no `{args[0]}`; did you mean `gpuenv {ours[args[0]]}`?", ctx)
         return super().resolve_command(ctx, args)
 

@@ -203,6 +203,7 @@ def _needs(
         subject=f"{project.name} {release.version}",
         gpu_support=project.gpu_support,
         uses_gpu=rule.gpu or (project.library and (line is not None or rule.lowest_capability is not None)),
+        runs_without_gpu=rule.runs_without_gpu,
         cuda=line.oldest if line else None,
         cuda_newest=line.newest if line else None,
         libraries=_code(rule, release, platform),

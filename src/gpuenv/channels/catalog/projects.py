@@ -13,7 +13,7 @@ from gpuenv.channels.catalog.releases import wheel_names
 from gpuenv.errors import FormatError
 from gpuenv.model import GpuSupport, Jit, Noun, from_builtins
 
-__all__ = ["BuildRule", "Metapackage", "Project", "find_project", "nearest_names", "project_names"]
+__all__ = ["BuildRule", "Metapackage", "Opening", "Project", "Wheel", "find_project", "nearest_names", "project_names"]
 
 
 class BuildRule(Noun, frozen=True, kw_only=True):
@@ -28,6 +28,7 @@ class BuildRule(Noun, frozen=True, kw_only=True):
     wheels of the same version that hold the kernels. `through` names the package that this build works through: when
     a request names any such package, builds for the others are left out. A build with `beside` is there only for
     requests that name that package as well. In `requires`, `{line}` stands for the CUDA line of the release.
+    `runs_without_gpu` marks a GPU build that also computes where there is no GPU.
     """
 
     label: str
@@ -54,6 +55,31 @@ class BuildRule(Noun, frozen=True, kw_only=True):
     withdrawn: str | None = None
     source: str | None = None
     note: str | None = None
+    runs_without_gpu: bool = False
+
+
+class Opening(Noun, frozen=True, kw_only=True):
+    """Which wheels of a project are opened for their GPU code on one platform: the last patch of each minor release
+    from `since` on, of the newest `minors` of them (None: of all), and the releases in `also`.
+    """
+
+    platform: str = "linux-x86_64"
+    minors: int | None = None
+    since: str = "0"
+    also: tuple[str, ...] = ()
+
+
+class Wheel(Noun, frozen=True, kw_only=True):
+    """Which releases of one name on the package index the catalog lists, and which of their wheels are opened.
+
+    `since` is the oldest release that counts, `only` names exactly those that do, `last_only` means the newest.
+    """
+
+    name: str
+    since: str = "0"
+    only: tuple[str, ...] = ()
+    last_only: bool = False
+    open: tuple[Opening, ...] = ()
 
 
 class Metapackage(Noun, frozen=True, kw_only=True):
@@ -90,7 +116,7 @@ class Project(Noun, frozen=True, kw_only=True):
 
     `library` marks what other packages stand on: it is judged only where a GPU could use it. `listed` is False for a
     wheel that the catalog holds releases of, for the solver, without a file of its own: users who ask for it by name
-    get what the index has.
+    get what the index has. `wheels` say what `gpuenv catalog build` reads for it.
     """
 
     name: str
@@ -100,6 +126,7 @@ class Project(Noun, frozen=True, kw_only=True):
     gpu_support: GpuSupport = GpuSupport.NONE
     library: bool = False
     listed: bool = True
+    wheels: tuple[Wheel, ...] = ()
     builds: tuple[BuildRule, ...] = ()
     metapackages: tuple[Metapackage, ...] = ()
     unavailable: tuple[Unavailable, ...] = ()
