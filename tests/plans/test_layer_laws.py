@@ -18,6 +18,7 @@ from gpuenv.model import Machine, Verdict
 from gpuenv.plans.candidates import Tier
 from gpuenv.plans.explain import explain
 from gpuenv.plans.layer import Layer, choose_layer, on_a_gpu_machine
+from gpuenv.plans.setting import Setting
 from gpuenv.plans.solver import matches
 from gpuenv.plans.specs import read_specs
 
@@ -43,10 +44,15 @@ def machine(text: str, python: str = "3.11") -> Machine:
     return with_assumptions(parse_machine(text), python)
 
 
+def setting(text: str, python: str = "3.11") -> Setting:
+    """The same as the only machine of a plan."""
+    return Setting(machines=(machine(text, python),))
+
+
 def layer(text: str, *specs: str, python: str = "3.11") -> Layer:
     """The layer that a machine gets for a request."""
     wanted = read_specs(specs)
-    return choose_layer(wanted.gpu, machine(text, python), wanted.bounds)
+    return choose_layer(wanted.gpu, setting(text, python), wanted.bounds)
 
 
 @given(
@@ -77,7 +83,7 @@ def test_a_layer_is_whole_and_consistent(text: str, packages: list[str], python:
             assert other is None or matches(constrain, other), f"{pick.build.project}: {constrain}"
     if not machine(text).nvidia_gpus and machine(text).gpus is not None:
         assert not [name for name, pick in found.picks.items() if pick.build.gpu]
-    explain(found, read_specs(tuple(packages)).gpu, machine(text, python))
+    explain(found, read_specs(tuple(packages)).gpu, setting(text, python))
 
 
 @pytest.mark.parametrize(
@@ -126,7 +132,7 @@ def test_a_library_is_of_the_python_that_the_plan_is_for() -> None:
 
 def test_what_a_gpu_machine_would_get_is_a_gpu_build() -> None:
     """A CPU choice is compared with a current NVIDIA GPU; nothing comes out where nothing would differ."""
-    here = machine("gpu=none")
+    here = setting("gpu=none")
     there = on_a_gpu_machine(read_specs(("py-xgboost", "numba")).gpu, here)
     assert {"py-xgboost", "numba"} <= there.keys()
     assert all(pick.build.gpu for pick in there.values())
@@ -146,8 +152,10 @@ SHORT_PROGRAM = """
 from gpuenv.machines.written import parse_machine
 from gpuenv.plans.layer import choose_layer
 from gpuenv.channels.assumptions import with_assumptions
+from gpuenv.plans.setting import Setting
 from gpuenv.plans.specs import read_specs
-choose_layer(read_specs(("mxnet",)).gpu, with_assumptions(parse_machine("gpu=none"), "3.11"))
+here = Setting(machines=(with_assumptions(parse_machine("gpu=none"), "3.11"),))
+choose_layer(read_specs(("mxnet",)).gpu, here)
 """
 
 

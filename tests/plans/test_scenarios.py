@@ -18,6 +18,7 @@ from gpuenv.machines.written import parse_machine
 from gpuenv.model import Explanation
 from gpuenv.plans.explain import explain
 from gpuenv.plans.layer import Layer, choose_layer
+from gpuenv.plans.setting import Setting
 from gpuenv.plans.specs import read_specs
 
 FILES = Path(__file__).parent.parent / "data" / "scenarios"
@@ -113,22 +114,22 @@ def _check(expected: Expected, layer: Layer) -> None:
 @pytest.mark.parametrize("scenario", [one for one in _scenarios() if not one.values[0].refused])
 def test_what_a_machine_gets(scenario: Scenario) -> None:
     """Each scenario's `fact` says what it shows."""
-    machine = with_assumptions(parse_machine(scenario.machine), scenario.python)
+    setting = Setting(machines=(with_assumptions(parse_machine(scenario.machine), scenario.python),))
     wanted = read_specs(scenario.request)
-    layer = choose_layer(wanted.gpu, machine, wanted.bounds)
+    layer = choose_layer(wanted.gpu, setting, wanted.bounds)
     for expected in scenario.picks:
         _check(expected, layer)
     assert [name for name in scenario.absent if name in layer.picks] == [], scenario.fact
-    said = _text(explain(layer, wanted.gpu, machine))
+    said = _text(explain(layer, wanted.gpu, setting))
     assert [word for word in scenario.because if word not in said] == [], f"{scenario.fact}\n{said}"
 
 
 @pytest.mark.parametrize("scenario", [one for one in _scenarios() if one.values[0].refused])
 def test_what_a_machine_is_refused(scenario: Scenario) -> None:
     """Each scenario's `fact` says why there is no plan."""
-    machine = with_assumptions(parse_machine(scenario.machine), scenario.python)
+    setting = Setting(machines=(with_assumptions(parse_machine(scenario.machine), scenario.python),))
     with pytest.raises(GpuenvError) as refusal:
-        choose_layer(read_specs(scenario.request).gpu, machine, read_specs(scenario.request).bounds)
+        choose_layer(read_specs(scenario.request).gpu, setting, read_specs(scenario.request).bounds)
     said = "\n".join((refusal.value.message, *refusal.value.reasons, *refusal.value.hints))
     assert type(refusal.value).__name__ == scenario.error, f"{scenario.fact}\n{said}"
     assert [word for word in scenario.refused if word not in said] == [], f"{scenario.fact}\n{said}"

@@ -22,7 +22,7 @@ from gpuenv.facts.frameworks import find_framework, framework_of_file
 from gpuenv.facts.libraries import find_library, holds, load_libraries
 from gpuenv.model import NativeFile, Needs
 
-__all__ = ["brought_files", "find_outside", "in_words", "without_system_cuda"]
+__all__ = ["brought_files", "find_outside", "in_words", "without_brought", "without_system_cuda"]
 
 _AND = re.compile(r", | and ")
 # What the extras of `cuda-toolkit` are called where it is not how the library is.
@@ -141,6 +141,22 @@ def without_system_cuda(needs: Needs, provided: frozenset[str]) -> Needs:
     known = {plain_name(file).lower() for file in provided}
     left = [file for file in _AND.split(needs.system_cuda) if not _is_brought(file, known)]
     return msgspec.structs.replace(needs, system_cuda=in_words(left))
+
+
+def without_brought(needs: Needs, packages: Iterable[str]) -> Needs:
+    """The needs without the CUDA libraries that packages beside it bring, by the names of those packages."""
+    if not needs.system_cuda:
+        return needs
+    names = tuple(packages)
+    left = [file for file in _AND.split(needs.system_cuda) if not any(_package_brings(name, file) for name in names)]
+    return msgspec.structs.replace(needs, system_cuda=in_words(left))
+
+
+def _package_brings(package: str, file: str) -> bool:
+    framework, row, library = find_framework(package), find_library(package), known_library(file)
+    if framework and framework.brings_cuda:
+        return True
+    return row is not None and library is not None and "*" not in row.holds and holds(row, library.name)
 
 
 def _is_brought(file: str, known: set[str]) -> bool:

@@ -1,9 +1,9 @@
-"""Every build that could take part in a plan, each judged by the rules on the machine."""
+"""Every build that could take part in a plan, each judged by the rules on the machines."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
@@ -11,16 +11,17 @@ from functools import cached_property
 import msgspec
 from packaging.version import Version
 
-from gpuenv.channels.catalog import Build, builds_of, find_project
-from gpuenv.model import Evidence, Finding, Jit, Machine, Verdict
+from gpuenv.channels.catalog import Build, Project, find_project
+from gpuenv.model import Evidence, Finding, GpuPolicy, Jit, Verdict
+from gpuenv.plans.setting import Setting
 from gpuenv.plans.specs import GpuSpec
-from gpuenv.rules import check
 
-__all__ = ["TIERS_TAKEN", "Candidate", "Tier", "find_candidates", "objections"]
+__all__ = ["TIERS_TAKEN", "Candidate", "Tier", "find_candidates", "objections", "tier_of"]
 
 
 class Tier(IntEnum):
-    """How good a build is on the machine. Code that the driver compiles at first use counts as whole.
+    """How good a build is on the machines, by the worst of them. Code that the driver compiles at first use counts as
+    whole.
 
     `BY_HAND` needs CUDA libraries that somebody has to install, so a build that needs none is better, on the CPU too.
     """
@@ -49,10 +50,13 @@ _NOT_HELD_AGAINST = {"host-memory", "cpu-cores", "board-class"}
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One build and what the rules say of it."""
+    """One build and what the rules say of it. `is_unread` marks one whose GPU code can still be read: until then it
+    counts as good, since reading is what tells.
+    """
 
     build: Build
     findings: tuple[Finding, ...]
+    is_unread: bool = False
 
     @property
     def verdict(self) -> Verdict:
@@ -62,13 +66,19 @@ class Candidate:
     @cached_property
     def tier(self) -> Tier:
         """Where the build stands in the order of preference."""
-        against = [finding for finding in self.findings if _held_against(finding)]
-        if any(finding.rule == "c-library" for finding in against):
-            # uv is asked for wheels that the C library of the machine, known or assumed, can load.
-            return Tier.REFUSED
-        tier = _TIER_OF[Verdict.worst(finding.verdict for finding in against)]
-        by_hand = any(finding.rule == "system-cuda" for finding in against)
-        return Tier.BY_HAND if by_hand and tier is not Tier.REFUSED else tier
+        against = objections(self)
+        return tier_of(tuple(one for one in against if not _is_unread(one)) if self.is_unread else against)
+
+
+def tier_of(findings: Iterable[Finding]) -> Tier:
+    """The tier of what these findings are about."""
+    against = [finding for finding in findings if _held_against(finding)]
+    if any(finding.rule == "c-library" for finding in against):
+        # uv is asked for wheels that the C library of the machine, known or assumed, can load.
+        return Tier.REFUSED
+    tier = _TIER_OF[Verdict.worst(finding.verdict for finding in against)]
+    by_hand = any(finding.rule == "system-cuda" for finding in against)
+    return Tier.BY_HAND if by_hand and tier is not Tier.REFUSED else tier
 
 
 def _held_against(finding: Finding) -> bool:
@@ -79,20 +89,23 @@ def _is_jit(finding: Finding) -> bool:
     return finding.rule == "kernel-image" and finding.verdict is Verdict.DEGRADED and "compiles it" in finding.message
 
 
+def _is_unread(finding: Finding) -> bool:
+    return finding.rule == "kernel-image" and finding.verdict is Verdict.UNKNOWN
+
+
 def objections(candidate: Candidate) -> tuple[Finding, ...]:
     """The findings that put a candidate in its tier, the worst first and otherwise in the order of the rules."""
     against = [finding for finding in candidate.findings if _held_against(finding)]
     return tuple(sorted(against, key=lambda finding: -finding.verdict.badness))
 
 
-def find_candidates(specs: tuple[GpuSpec, ...], machine: Machine) -> dict[str, list[Candidate]]:
+def find_candidates(specs: tuple[GpuSpec, ...], setting: Setting) -> dict[str, list[Candidate]]:
     """All builds of the packages that `specs` name and of what those depend on, by package name.
 
-    `machine.python` is the Python they are judged for. Dependencies are followed from builds that may be taken.
+    The Python of the setting's machines is the one they are judged for. Dependencies are followed from builds that may
+    be taken.
     """
     requested = {spec.name for spec in specs} | {spec.project.name for spec in specs}
-    wheels = {spec.project.name: spec.wheel for spec in specs if spec.wheel}
-    extras = {spec.project.name: spec.extra for spec in specs if spec.extra}
     found: dict[str, list[Candidate]] = {}
     waiting = [spec.project.name for spec in specs]
     seen: set[str] = set()
@@ -102,21 +115,35 @@ def find_candidates(specs: tuple[GpuSpec, ...], machine: Machine) -> dict[str, l
         if name in seen or project is None:
             continue
         seen.add(name)
-        wheel = wheels.get(project.name)
-        extra = extras.get(project.name)
-        builds = [
-            build
-            for build in builds_of(project, machine.platform, machine.python or "")
-            if (wheel is None or build.wheel in {wheel, ""})
-            and (extra is None or extra in build.extras)
-            and (build.beside is None or build.beside in requested)
-        ]
-        judged = list(_judged(_through_what_is_requested(builds, requested), machine))
-        for candidate in (_as_its_neighbours(one, judged) for one in judged):
+        for candidate in _candidates_of(project, specs, requested, setting):
             found.setdefault(candidate.build.project, []).append(candidate)
             if candidate.tier is not Tier.REFUSED:
                 waiting += [depend.split()[0] for depend in candidate.build.depends]
     return found
+
+
+def _candidates_of(
+    project: Project, specs: tuple[GpuSpec, ...], requested: set[str], setting: Setting
+) -> Iterator[Candidate]:
+    wheels = {spec.wheel for spec in specs if spec.project.name == project.name and spec.wheel}
+    extras = {spec.extra for spec in specs if spec.project.name == project.name and spec.extra}
+    builds = [
+        build
+        for build in setting.knowledge.builds(project, setting.first)
+        if (not wheels or build.wheel in {*wheels, ""})
+        and (not extras or not extras.isdisjoint(build.extras))
+        and (build.beside is None or build.beside in requested)
+    ]
+    has_gpu_builds = any(rule.gpu for rule in project.builds)
+    judged = [
+        Candidate(build=_within_driver(build, setting), findings=tuple(_findings(build, setting, has_gpu_builds)))
+        for build in _through_what_is_requested(builds, requested)
+    ]
+    for one in judged:
+        candidate = _as_its_neighbours(one, judged)
+        unread = candidate.tier is not Tier.REFUSED and any(map(_is_unread, candidate.findings))
+        is_unread = unread and setting.knowledge.is_learnable(candidate.build)
+        yield dataclasses.replace(candidate, is_unread=True) if is_unread else candidate
 
 
 def _through_what_is_requested(builds: list[Build], requested: set[str]) -> list[Build]:
@@ -130,22 +157,28 @@ def _without_pulling(builds: list[Build], requested: set[str]) -> list[Build]:
     return [build for build in builds if build.through in {None, *requested}] if alone else builds
 
 
-def _judged(builds: list[Build], machine: Machine) -> Iterator[Candidate]:
-    for build in builds:
-        # What other packages stand on asks no GPU of a machine that has none; its Python and system count all the same.
-        unused = build.library and not machine.nvidia_gpus
-        asks_less = msgspec.structs.replace(build.needs, uses_gpu=False, lowest_capability=None)
-        yield Candidate(
-            build=_within_driver(build, machine), findings=check(asks_less if unused else build.needs, machine)
-        )
+def _findings(build: Build, setting: Setting, has_gpu_builds: bool) -> Iterator[Finding]:
+    """The rules' words for each machine, up to the first that it cannot run on; then those of the GPU policy."""
+    several = len(setting.machines) > 1
+    for machine in setting.machines:
+        # A GPU build on a machine without a GPU is worth it only where it is shared with one that has one.
+        found = setting.knowledge.judge(build, machine, without_gpu_too=setting.prefers_gpu)
+        yield from (msgspec.structs.replace(one, machine=machine.name) for one in found) if several else found
+        if several and any(one.verdict is Verdict.FAILS for one in found):
+            return
+    unwanted = build.gpu if setting.gpu is GpuPolicy.NEVER else has_gpu_builds and not build.gpu
+    if setting.gpu is not GpuPolicy.PREFER and unwanted and build.wheel and not build.library:
+        wanted = "on the CPU" if setting.gpu is GpuPolicy.NEVER else "on the GPU"
+        message = f"the request wants everything {wanted}"
+        yield Finding(rule="gpu-policy", verdict=Verdict.FAILS, subject=build.needs.subject, message=message)
 
 
-def _within_driver(build: Build, machine: Machine) -> Build:
+def _within_driver(build: Build, setting: Setting) -> Build:
     """A build that hands PTX to the driver keeps the CUDA line from being newer than the driver's own CUDA."""
-    serves = machine.driver.cuda
-    if build.needs.jit is not Jit.PTX or serves is None or not machine.nvidia_gpus:
+    served = [one.driver.cuda for one in setting.machines if one.driver.cuda and one.nvidia_gpus]
+    if build.needs.jit is not Jit.PTX or not served:
         return build
-    return dataclasses.replace(build, constrains=(*build.constrains, f"cuda-version <={serves}"))
+    return dataclasses.replace(build, constrains=(*build.constrains, f"cuda-version <={min(served)}"))
 
 
 def _as_its_neighbours(candidate: Candidate, judged: list[Candidate]) -> Candidate:

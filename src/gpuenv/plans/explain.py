@@ -8,10 +8,11 @@ from packaging.version import Version
 
 from gpuenv.channels.catalog import Build, find_project
 from gpuenv.channels.catalog.projects import GpuNote
-from gpuenv.model import Choice, Explanation, Machine, OperatingSystem, PassedOver, Verdict
+from gpuenv.model import Choice, Explanation, GpuPolicy, OperatingSystem, PassedOver, Verdict
 from gpuenv.plans.candidates import Candidate, Tier, objections
 from gpuenv.plans.clashes import why_not
 from gpuenv.plans.layer import Layer, gpu_spots, on_a_gpu_machine
+from gpuenv.plans.setting import Setting
 from gpuenv.plans.solver import matches
 from gpuenv.plans.specs import GpuSpec
 from gpuenv.plans.wording import preference
@@ -20,42 +21,43 @@ __all__ = ["explain"]
 
 
 def explain(
-    layer: Layer, specs: tuple[GpuSpec, ...], machine: Machine, *, preferred_python: str | None = None
+    layer: Layer, specs: tuple[GpuSpec, ...], setting: Setting, *, preferred_python: str | None = None
 ) -> Explanation:
     """Why these builds and not others, for the packages of the GPU layer that users would ask about.
 
     `preferred_python` would have been planned for, had everything builds for it.
     """
     notes = list(layer.notes)
-    hints = [hint for note in _notes_of_asked(layer, specs, machine) for hint in note.hints]
-    if preferred_python and preferred_python != machine.python:
-        notes.append(f"Python {machine.python} rather than {preferred_python}, for which not everything has wheels")
-    if gpu_spots(layer) and machine.gpus is not None and not machine.nvidia_gpus:
-        other = [gpu.name for gpu in machine.gpus]
+    hints = [hint for note in _notes_of_asked(layer, specs, setting) for hint in note.hints]
+    python = setting.first.python
+    if preferred_python and preferred_python != python:
+        notes.append(f"Python {python} rather than {preferred_python}, for which not everything has wheels")
+    if gpu_spots(layer) and not setting.prefers_gpu and setting.gpu is not GpuPolicy.NEVER:
+        other = dict.fromkeys(gpu.name for machine in setting.machines for gpu in machine.gpus or ())
         notes.append(f"no NVIDIA GPU was found{' (' + ', '.join(other) + ' cannot run CUDA)' if other else ''}")
-        picks = on_a_gpu_machine(specs, machine)
+        picks = on_a_gpu_machine(specs, setting)
         there = [f"{name} {pick.build.version} ({pick.build.build})" for name, pick in picks.items()]
         if there:
             notes.append(f"a machine with an NVIDIA GPU would get {', '.join(there)}")
             hints.append("plan for another machine: `--machine gpu=NAME,driver=VERSION`")
     return Explanation(
-        choices=_explain_choices(layer, specs, machine), notes=tuple(notes), hints=tuple(dict.fromkeys(hints))
+        choices=_explain_choices(layer, specs, setting), notes=tuple(notes), hints=tuple(dict.fromkeys(hints))
     )
 
 
-def _notes_of_asked(layer: Layer, specs: tuple[GpuSpec, ...], machine: Machine) -> Iterator[GpuNote]:
+def _notes_of_asked(layer: Layer, specs: tuple[GpuSpec, ...], setting: Setting) -> Iterator[GpuNote]:
     for name in dict.fromkeys(spec.project.name for spec in specs):
         if name in layer.picks:
-            yield from _gpu_notes(layer.picks[name], layer, machine)
+            yield from _gpu_notes(layer.picks[name], layer, setting)
 
 
-def _explain_choices(layer: Layer, specs: tuple[GpuSpec, ...], machine: Machine) -> tuple[Choice, ...]:
+def _explain_choices(layer: Layer, specs: tuple[GpuSpec, ...], setting: Setting) -> tuple[Choice, ...]:
     asked = {spec.project.name for spec in specs}
     return tuple(
         Choice(
             package=name,
             passed_over=tuple(_passed_over(pick, layer, specs)),
-            notes=tuple(_notes(pick, layer, machine)),
+            notes=tuple(dict.fromkeys(_notes(pick, layer, setting))),
         )
         for name, pick in layer.picks.items()
         if name in asked and pick.build.wheel
@@ -109,26 +111,25 @@ def _admitted_by(spec: GpuSpec, name: str, layer: Layer) -> tuple[str, ...]:
     return tuple(dict.fromkeys(pulled_in))
 
 
-def _notes(pick: Candidate, layer: Layer, machine: Machine) -> Iterator[str]:
+def _notes(pick: Candidate, layer: Layer, setting: Setting) -> Iterator[str]:
     if pick.build.note:
         yield pick.build.note
-    yield from (
-        finding.message
-        for finding in pick.findings
-        if finding.verdict in {Verdict.DEGRADED, Verdict.UNKNOWN}
-        or (finding.rule == "side-library" and finding.verdict is Verdict.WORKS)
-    )
-    yield from (note.text for note in _gpu_notes(pick, layer, machine))
+    for finding in pick.findings:
+        is_told = finding.verdict in {Verdict.DEGRADED, Verdict.UNKNOWN}
+        if is_told or (finding.rule == "side-library" and finding.verdict is Verdict.WORKS):
+            yield f"on {finding.machine}: {finding.message}" if finding.machine else finding.message
+    yield from (note.text for note in _gpu_notes(pick, layer, setting))
 
 
-def _gpu_notes(pick: Candidate, layer: Layer, machine: Machine) -> tuple[GpuNote, ...]:
+def _gpu_notes(pick: Candidate, layer: Layer, setting: Setting) -> tuple[GpuNote, ...]:
     """What to tell those who got the CPU build of a package because there is no GPU build of it here (any more)."""
     project = find_project(pick.build.project)
     there_is = any(
         one.build.gpu and Version(one.build.version) >= Version(pick.build.version)
         for one in layer.candidates[pick.build.project]
     )
-    somebody_may_ask = machine.nvidia_gpus or (machine.system.os is OperatingSystem.MACOS and not pick.build.note)
+    on_mac = setting.first.system.os is OperatingSystem.MACOS
+    somebody_may_ask = any(one.nvidia_gpus for one in setting.machines) or (on_mac and not pick.build.note)
     if project is None or pick.build.gpu or there_is or not somebody_may_ask:
         return ()
-    return tuple(note for note in project.gpu_notes if machine.platform in note.platforms)
+    return tuple(note for note in project.gpu_notes if setting.platform in note.platforms)

@@ -25,7 +25,7 @@ def kept_bounds(keep: Plan | None, wanted: Wanted, renew: frozenset[str]) -> tup
     return tuple(
         f"{one.name} =={one.version} {one.build}"
         for one in keep.packages
-        if one.name not in moving and (one.name in asked or one.name not in freed)
+        if one.source != "inspected" and one.name not in moving and (one.name in asked or one.name not in freed)
     )
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, islice
 
 import msgspec
 
 from gpuenv.facts.toolkits import newest_toolkit
-from gpuenv.model import Driver, DriverState, Gpu, Machine
+from gpuenv.model import Driver, DriverState, Gpu
 from gpuenv.plans.candidates import TIERS_TAKEN, Candidate, Tier, find_candidates
 from gpuenv.plans.refusals import explain_refusal
+from gpuenv.plans.setting import Setting
 from gpuenv.plans.solver import Unsolvable, matches, solve_layer
 from gpuenv.plans.specs import GpuSpec
 from gpuenv.versions import ComputeCapability
@@ -54,34 +55,38 @@ class Layer:
         return {name: pick for name, pick in self.picks.items() if not pick.build.library or name in self.named}
 
 
-def choose_layer(specs: tuple[GpuSpec, ...], machine: Machine, bounds: tuple[str, ...] = ()) -> Layer:
-    """The newest set of builds that runs whole on `machine`, GPU builds first where it can use them.
+def choose_layer(specs: tuple[GpuSpec, ...], setting: Setting, bounds: tuple[str, ...] = ()) -> Layer:
+    """The newest set of builds that runs whole on the machines, GPU builds first where one of them can use them.
 
     `bounds` are further specs (`pytorch ==2.10.0`, `numpy <2`) on packages that take part, but are not asked for.
 
     When a package would fall to the CPU for that, builds that are degraded and then those nobody can judge are let
     in, as long as they bring one more package to the GPU. Builds that need CUDA libraries installed by hand are taken
-    only where there is no plan without them. NoPlanError when nothing fits.
+    only where there is no plan without them. Where degraded builds are allowed, they count like those that run whole.
+    NoPlanError when nothing fits.
     """
-    candidates = find_candidates(specs, machine)
-    prefer_gpu = bool(machine.nvidia_gpus) or machine.gpus is None
+    candidates = find_candidates(specs, setting)
     best: Layer | None = None
     failure = Unsolvable("no candidates")
-    for worst in TIERS_TAKEN if all(spec.name in candidates for spec in specs) else ():
+    for worst in _tiers(setting) if all(spec.name in candidates for spec in specs) else ():
         if best is not None and worst is Tier.BY_HAND:
             break
         try:
-            found = _solve_tier(specs, candidates, worst, bounds=bounds, prefer_gpu=prefer_gpu)
+            found = _solve_tier(specs, candidates, worst, bounds=bounds, prefer_gpu=setting.prefers_gpu)
         except Unsolvable as unsolvable:
             failure = unsolvable
             continue
         if best is None or len(gpu_spots(found)) < len(gpu_spots(best)):
             best = found
-        if not gpu_spots(best) or not prefer_gpu:
+        if not gpu_spots(best) or not setting.prefers_gpu:
             break
     if best is None:
-        raise explain_refusal(specs, candidates, machine, failure, bounds)
+        raise explain_refusal(specs, candidates, setting.first, failure, bounds)
     return best
+
+
+def _tiers(setting: Setting) -> tuple[Tier, ...]:
+    return tuple(tier for tier in TIERS_TAKEN if tier is not Tier.WHOLE or not setting.allow_degraded)
 
 
 def _solve_tier(
@@ -142,12 +147,12 @@ def gpu_spots(layer: Layer) -> list[str]:
     ]
 
 
-def on_a_gpu_machine(specs: tuple[GpuSpec, ...], machine: Machine) -> dict[str, Candidate]:
+def on_a_gpu_machine(specs: tuple[GpuSpec, ...], setting: Setting) -> dict[str, Candidate]:
     """What the same request would get on a machine with a current GPU and driver; empty when nothing differs."""
     gpu = Gpu(name="a current NVIDIA GPU", compute_capability=ComputeCapability("8.0"))
     driver = Driver(state=DriverState.LOADED, cuda=newest_toolkit(), module="nvidia")
-    there = msgspec.structs.replace(machine, gpus=(gpu,), driver=driver)
-    candidates = find_candidates(specs, there)
+    there = msgspec.structs.replace(setting.first, gpus=(gpu,), driver=driver)
+    candidates = find_candidates(specs, replace(setting, machines=(there,)))
     try:
         picks = solve_layer(candidates, [spec.conda for spec in specs], worst=Tier.UNKNOWN, prefer_gpu=True)
     except Unsolvable:

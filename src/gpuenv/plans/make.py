@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import msgspec
+
 from gpuenv.channels.assumptions import with_assumptions
+from gpuenv.channels.destinations import destination_of
 from gpuenv.errors import NoPlanError, UnavailableError
 from gpuenv.machines.interpreters import Interpreter
 from gpuenv.model import Machine, Plan, PlannedPackage, Reporter, Request, Silence
 from gpuenv.plans.candidates import Candidate
 from gpuenv.plans.explain import explain
 from gpuenv.plans.keeping import kept_bounds
+from gpuenv.plans.knowledge import Knowledge
 from gpuenv.plans.layer import Layer, choose_layer
+from gpuenv.plans.learning import Learner
 from gpuenv.plans.pythons import PythonChoice, choose_pythons
-from gpuenv.plans.resolve import resolve
+from gpuenv.plans.rounds import Rounds, Settled
+from gpuenv.plans.setting import Setting
 from gpuenv.plans.specs import Wanted, read_specs
 from gpuenv.plans.wheels import locked_wheels
+from gpuenv.targets.means import open_means
 
 __all__ = ["make_plan"]
 
@@ -22,41 +31,75 @@ def make_plan(
     request: Request,
     machine: Machine,
     *,
+    others: tuple[Machine, ...] = (),
     interpreters: tuple[Interpreter, ...] = (),
     report: Reporter | None = None,
     keep: Plan | None = None,
     renew: frozenset[str] = frozenset(),
+    cache: bool = True,
+    offline: bool = False,
+    knowledge: Knowledge | None = None,
 ) -> Plan:
-    """The plan that gives `machine` what `request` asks for. Nothing is downloaded but metadata.
+    """The plan that gives `machine` what `request` asks for, and `others` of the same platform in the same environment.
 
-    `interpreters` are the Pythons found on the machine, the preferred one first; without any, the plan is for a
-    machine elsewhere and the Python that was asked for, or this one's. `keep` is a plan whose versions stay where the
-    request allows, except those of the packages in `renew`. Raises RequestError for a spec that is none,
-    NoPlanError when nothing fits (the reasons say what was found and what was needed), UnavailableError when the
-    index does not answer.
+    Nothing is downloaded but metadata, and native files of wheels that nobody has read yet, which are looked into and
+    kept in the cache of readings. `interpreters` are the Pythons found on the machine, the preferred one first; without
+    any, the plan is for a machine elsewhere and the Python that was asked for, or this one's. `keep` is a plan whose
+    versions stay where the request allows, except those of the packages in `renew`. `knowledge` is what an earlier plan
+    of the same command has found out. Raises RequestError for a spec that is none, NoPlanError when nothing fits (the
+    reasons say what was found and what was needed), UnavailableError when the index does not answer.
     """
     report = report or Silence()
+    knowledge = Knowledge(can_learn=True) if knowledge is None else knowledge
     wanted = read_specs(request.specs, machine.platform)
     report.step("choosing builds for the machine")
     pythons = choose_pythons(request.python, wanted.python, interpreters)
     bounds = (*wanted.bounds, *kept_bounds(keep, wanted, renew))
-    interpreter, layer = _first_that_fits(wanted, machine, pythons, bounds)
-    here = with_assumptions(machine, interpreter.version)
-    try:
-        layer, pylock = resolve(layer, wanted, here, interpreter, report, keep=keep, renew=renew)
-    except UnavailableError as error:
-        raise _with_what_was_chosen(error, layer) from error
+    with open_means(cache=cache, offline=offline, report=report) as means:
+
+        def setting_for(python: str) -> Setting:
+            here = (with_assumptions(one, python) for one in (machine, *others))
+            return Setting.of(request, here, knowledge)
+
+        interpreter, setting, layer = _first_that_fits(wanted, setting_for, pythons, bounds)
+        learner = Learner(knowledge=knowledge, destination=destination_of(setting.oldest), means=means)
+        rounds = Rounds(
+            wanted=wanted,
+            setting=setting,
+            interpreter=interpreter,
+            bounds=bounds,
+            learner=learner,
+            report=report,
+            keep=keep,
+            renew=renew,
+        )
+        try:
+            settled = rounds.settle(layer)
+        except UnavailableError as error:
+            raise _with_what_was_chosen(error, layer) from error
+    return _plan(request, setting, interpreter, settled, preferred_python=pythons[0].version)
+
+
+def _plan(
+    request: Request, setting: Setting, interpreter: PythonChoice, settled: Settled, *, preferred_python: str
+) -> Plan:
+    layer = settled.layer
+    explanation = explain(layer, settled.specs, setting, preferred_python=preferred_python)
     return Plan(
         request=request,
-        machine=here,
+        machine=setting.first,
+        others=setting.machines[1:],
+        indexes=tuple(dict.fromkeys(pick.build.index for pick in layer.picks.values() if pick.build.index)),
         python=interpreter.version,
         interpreter=interpreter.path,
-        packages=_planned(layer),
-        wheels=locked_wheels(pylock),
-        explanation=explain(layer, wanted.gpu, here, preferred_python=pythons[0].version),
+        packages=(*_planned(layer), *(one.planned for one in settled.outside)),
+        wheels=locked_wheels(settled.pylock),
+        explanation=msgspec.structs.replace(
+            explanation, notes=(*explanation.notes, *settled.notes), learned=settled.learned
+        ),
         source_packages=layer.source_packages,
         build_constraints=layer.build_constraints,
-        pylock=pylock,
+        pylock=settled.pylock,
     )
 
 
@@ -69,12 +112,16 @@ def _with_what_was_chosen(error: UnavailableError, layer: Layer) -> UnavailableE
 
 
 def _first_that_fits(
-    wanted: Wanted, machine: Machine, pythons: tuple[PythonChoice, ...], bounds: tuple[str, ...]
-) -> tuple[PythonChoice, Layer]:
+    wanted: Wanted,
+    setting_for: Callable[[str], Setting],
+    pythons: tuple[PythonChoice, ...],
+    bounds: tuple[str, ...],
+) -> tuple[PythonChoice, Setting, Layer]:
     refusals: list[NoPlanError] = []
     for interpreter in pythons:
+        setting = setting_for(interpreter.version)
         try:
-            return interpreter, choose_layer(wanted.gpu, with_assumptions(machine, interpreter.version), bounds)
+            return interpreter, setting, choose_layer(wanted.gpu, setting, bounds)
         except NoPlanError as refusal:
             refusals.append(refusal)
             if not any("wheels are for Python" in reason for reason in refusal.reasons):
@@ -108,6 +155,7 @@ def _planned_package(name: str, pick: Candidate, layer: Layer) -> PlannedPackage
         cuda=cuda,
         requirements=build.requirements,
         variables=build.variables,
+        source=build.index or "catalog",
         verdict=pick.verdict,
         findings=pick.findings,
     )

@@ -13,10 +13,11 @@ from packaging.version import Version
 from gpuenv.artifacts.cuda_lines import NVIDIA_PREFIXES, is_runtime
 from gpuenv.channels.catalog import Build, nearest_names
 from gpuenv.errors import GpuenvError, NoPlanError, RequestError, UnavailableError
-from gpuenv.model import Machine, Plan, Reporter
+from gpuenv.model import Plan, Reporter
 from gpuenv.plans.candidates import Tier
 from gpuenv.plans.layer import Layer, bound_to, choose_layer, gpu_spots
 from gpuenv.plans.pythons import PythonChoice
+from gpuenv.plans.setting import Setting
 from gpuenv.plans.specs import Wanted
 from gpuenv.plans.wheels import lock_wheels, locked_wheels
 from gpuenv.plans.wording import listed
@@ -30,19 +31,21 @@ _MOST_SWAPS = 4
 def resolve(
     layer: Layer,
     wanted: Wanted,
-    machine: Machine,
+    setting: Setting,
     interpreter: PythonChoice,
     report: Reporter,
     *,
     keep: Plan | None = None,
     renew: frozenset[str] = frozenset(),
+    without: tuple[str, ...] = (),
+    offline: bool = False,
 ) -> tuple[Layer, str]:
     """The text of the lock, and the layer that it holds: `layer` itself where uv can keep its pins.
 
     Where it cannot, builds of the same versions that ask for their libraries in another way are tried; then uv is given
     the allowed versions of each GPU package in place of the pins, and the layer is chosen anew with the versions that
-    it took. What `keep` had locked stays where it can, except for `renew`. NoPlanError with uv's words when there is
-    no set at all.
+    it took. What `keep` had locked stays where it can, except for `renew`. `without` are constraints that shut out
+    what was found not to run (`plain!=2.0`). NoPlanError when there is no set at all.
     """
     extras = [
         f"{canonicalize_name(_wheel(layer, spec.project.name))}[{','.join(spec.extras)}]"
@@ -54,14 +57,15 @@ def resolve(
     def lock(layer: Layer, requirements: list[str], constraints: list[str]) -> str:
         return lock_wheels(
             requirements,
-            constraints,
-            machine=machine,
+            [*constraints, *without],
+            machine=setting.oldest,
             python=interpreter.version,
             interpreter=interpreter.path,
             source_packages=layer.source_packages,
             build_constraints=layer.build_constraints,
             preferred=keep.pylock if keep else "",
             renew=renew,
+            offline=offline,
             report=report,
         )
 
@@ -71,18 +75,18 @@ def resolve(
         unknown = _not_on_index(conflict, wanted) or _no_such_extra(conflict, wanted)
         if unknown:
             raise unknown from conflict
-        for other in _in_other_builds(layer, wanted, machine):
+        for other in _in_other_builds(layer, wanted, setting):
             with suppress(NoPlanError):
                 return other, lock(other, [*_pins(other), *plain], _library_pins(other))
         try:
             pylock = lock(layer, [*_ranges(layer, wanted), *plain], _forbidden_libraries(layer))
-            decided = _as_decided(layer, wanted, machine, pylock, conflict)
+            decided = _as_decided(layer, wanted, setting, pylock, conflict)
             return decided, lock(decided, [*_pins(decided), *plain], _library_pins(decided))
         except NoPlanError:
             raise _not_all_on_index(conflict, layer) or conflict from None
 
 
-def _in_other_builds(layer: Layer, wanted: Wanted, machine: Machine) -> Iterator[Layer]:
+def _in_other_builds(layer: Layer, wanted: Wanted, setting: Setting) -> Iterator[Layer]:
     """Layers with the same versions, in which one package, or each that can, asks for its libraries in another way."""
     held = {name: f"{name} =={pick.build.version}" for name, pick in layer.shown.items() if pick.build.requirements}
     swaps = {
@@ -94,7 +98,7 @@ def _in_other_builds(layer: Layer, wanted: Wanted, machine: Machine) -> Iterator
     each = [{name: spec} for name, spec in swaps.items()]
     for some in [*each, swaps][:_MOST_SWAPS] if len(each) > 1 else each:
         with suppress(NoPlanError):
-            other = choose_layer(wanted.gpu, machine, (*wanted.bounds, *(held | some).values()))
+            other = choose_layer(wanted.gpu, setting, (*wanted.bounds, *(held | some).values()))
             if set(gpu_spots(other)) <= set(gpu_spots(layer)):
                 yield other
 
@@ -159,7 +163,7 @@ def _ranges(layer: Layer, wanted: Wanted) -> list[str]:
     return lines
 
 
-def _as_decided(layer: Layer, wanted: Wanted, machine: Machine, pylock: str, conflict: NoPlanError) -> Layer:
+def _as_decided(layer: Layer, wanted: Wanted, setting: Setting, pylock: str, conflict: NoPlanError) -> Layer:
     """The best layer with the versions that uv chose; NoPlanError where there is none."""
     chosen = {canonicalize_name(wheel.name): wheel.version for wheel in locked_wheels(pylock)}
     versions = {
@@ -168,7 +172,7 @@ def _as_decided(layer: Layer, wanted: Wanted, machine: Machine, pylock: str, con
         if pick.build.requirements
     }
     bounds = (*wanted.bounds, *(f"{name} =={version}" for name, version in versions.items()))
-    decided = choose_layer(wanted.gpu, machine, bounds)
+    decided = choose_layer(wanted.gpu, setting, bounds)
     asked = [name for name in dict.fromkeys(spec.project.name for spec in wanted.gpu) if name in layer.picks]
     others = [change for name in asked if (change := _change(layer.picks[name].build, decided.picks[name].build))]
     note = f"{listed(others)}, for which `uv` finds no set{_in_its_words(conflict)}" if others else ""

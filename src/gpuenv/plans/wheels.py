@@ -39,11 +39,12 @@ def lock_wheels(
     build_constraints: tuple[str, ...],
     preferred: str = "",
     renew: frozenset[str] = frozenset(),
+    offline: bool = False,
     report: Reporter,
 ) -> str:
     """The text of a pylock for `requirements`, one file per package. Nothing but metadata is fetched, except for
     `source_packages`, whose metadata only their build tells. Versions of the pylock `preferred` are kept where they
-    fit, except those of `renew`.
+    fit, except those of `renew`. `offline` takes only what `uv` has in its cache.
 
     NoPlanError when no set fits together, UnavailableError when the index cannot be asked.
     """
@@ -71,6 +72,7 @@ def lock_wheels(
                 *("--only-binary", ":all:", "--python-version", python, "--python-platform", uv_platform(machine)),
                 *("--python", runs_with),
                 *options,
+                *(["--offline"] if offline else []),
             ],
             cwd=Path(scratch),
             text_input="\n".join(requirements) + "\n",

@@ -21,7 +21,7 @@ from gpuenv.targets.means import Looked, Means
 from gpuenv.targets.wanted import WantedFile, kind_of_name
 from gpuenv.targets.words import Directory, LockFile, OnIndex, RequirementsFile, parse_target
 
-__all__ = ["Group", "gather"]
+__all__ = ["Group", "gather", "look_into_each"]
 
 _NAMED_INSTEAD = (
     *("uv.lock", "pylock.toml", "pixi.lock", "conda-lock.yml"),
@@ -87,7 +87,7 @@ def _gather_one(word: str, means: Means, *, machine: Machine | None, platform: s
     shown = _without_login(word)
     means.report.step(f"looking for {shown}")
     expansion = expand(target, machine=machine, python=python, platform=platform, offline=means.offline)
-    looked, problems = _look_into_each(expansion.files, means)
+    looked, problems = look_into_each(expansion.files, means)
     return Group(
         target=shown,
         looked=looked,
@@ -103,7 +103,11 @@ def _without_login(word: str) -> str:
     return _LOGIN.sub("", word)
 
 
-def _look_into_each(files: Sequence[WantedFile], means: Means) -> tuple[tuple[Looked, ...], tuple[GpuenvError, ...]]:
+def look_into_each(files: Sequence[WantedFile], means: Means) -> tuple[tuple[Looked, ...], tuple[GpuenvError, ...]]:
+    """What is in each of the files, several at once, and what could not be looked into. A file that broke off is among
+    both.
+    """
+
     def one(file: WantedFile) -> Looked | GpuenvError:
         key = file.sha256 or str(file.path or file.url)
         with means.alone_with(key):
@@ -145,7 +149,7 @@ def _in_directory(place: Path, word: str, means: Means) -> Group:
         raise UnavailableError(f"cannot read `{place}`", reasons=(error.strerror or str(error),)) from error
     if not files:
         _refuse_directory(place)
-    looked, problems = _look_into_each(files, means)
+    looked, problems = look_into_each(files, means)
     return Group(target=word, looked=looked, problems=problems)
 
 

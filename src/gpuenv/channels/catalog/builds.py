@@ -30,7 +30,8 @@ _LAST_PYTHON = (3, 15)
 class Build:
     """One build of a project on one platform. `requirements` (PEP 508) bring it, `depends` and `constrains` are
     conda's words for the solver; `needs` is what the rules judge. `index` names the project's own index that has it
-    (`pytorch/cu126`), None for the user's; `file` is the one to install where that is known.
+    (`pytorch/cu126`), None for the user's; `file` is the one to install where that is known. `code_from` names the
+    wheels of the same version that hold its GPU code, where it is not its own.
     """
 
     project: str
@@ -52,6 +53,7 @@ class Build:
     variables: dict[str, str] = field(default_factory=dict)
     size_bytes: int | None = None
     note: str | None = None
+    code_from: tuple[str, ...] = ()
     index: str | None = None
     file: IndexFile | None = None
 
@@ -132,6 +134,7 @@ def _build(
         variables=dict(rule.variables),
         size_bytes=wheels.size_bytes,
         note=rule.note,
+        code_from=rule.code_from,
     )
 
 
@@ -213,7 +216,7 @@ def _needs(
         system_cuda=rule.system_cuda,
         lowest_capability=ComputeCapability(rule.lowest_capability) if rule.lowest_capability else None,
         pythons=_admitted(wheels.pythons, rule.python),
-        withdrawn=rule.withdrawn,
+        withdrawn=rule.withdrawn or release.withdrawn,
         evidence=(Evidence(what="release", value=f"{release.wheel} {release.version}", source=f"read {release.read}"),),
     )
 

@@ -1,0 +1,92 @@
+"""What is known of builds beyond the catalog: code that was read on the way to a plan, and builds of other indexes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from gpuenv.channels.catalog import Build, Project, builds_of
+from gpuenv.model import Finding, LibraryCode, Machine
+from gpuenv.rules import check
+
+__all__ = ["Knowledge", "WheelRelease"]
+
+WheelRelease = tuple[str, str, str]
+"""The name of a wheel, its version, and the project index that it is on (empty for the user's own indexes)."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Knowledge:
+    """What one command has found out so far; it grows while a plan is made.
+
+    `code` holds the GPU code of wheels that were read, `unreadable` those that could not be, with the reason.
+    `further` are builds that the catalog does not hold, by project. `can_learn` says whether unread wheels may be
+    looked into at all: then they count as good until they are read.
+    """
+
+    can_learn: bool = False
+    code: dict[WheelRelease, tuple[LibraryCode, ...]] = field(default_factory=dict)
+    unreadable: dict[WheelRelease, str] = field(default_factory=dict)
+    further: dict[str, tuple[Build, ...]] = field(default_factory=dict)
+    _judged: dict[tuple[int, int, bool], tuple[object, object, tuple[Finding, ...]]] = field(default_factory=dict)
+
+    def builds(self, project: Project, machine: Machine) -> tuple[Build, ...]:
+        """All builds of a project for the platform and Python of `machine`, with what was learned of them."""
+        known = (*builds_of(project, machine.platform, machine.python or ""), *self.further.get(project.name, ()))
+        return tuple(map(self._with_code, known)) if self.code else known
+
+    def is_learnable(self, build: Build) -> bool:
+        """Whether reading its wheels may still tell what nobody has read."""
+        unread = self._unread(build)
+        return self.can_learn and bool(unread) and not any(one in self.unreadable for one in unread)
+
+    def unread(self, builds: Iterable[Build]) -> dict[WheelRelease, Build]:
+        """The wheels to look into so that the code of `builds` is known."""
+        return {wheel: build for build in builds for wheel in self._unread(build)}
+
+    def judge(self, build: Build, machine: Machine, *, without_gpu_too: bool) -> tuple[Finding, ...]:
+        """What the rules say of a build on a machine. The same question is answered once.
+
+        With `without_gpu_too` a GPU build that computes on the CPU as well may run where there is no GPU.
+        """
+        key = id(build.needs), id(machine), without_gpu_too
+        known = self._judged.get(key)
+        if known is None:
+            needs = build.needs
+            if build.library and not machine.nvidia_gpus:
+                # What other packages stand on asks no GPU of a machine without one; its Python and system count.
+                needs = msgspec.structs.replace(needs, uses_gpu=False, lowest_capability=None)
+            elif needs.runs_without_gpu and not without_gpu_too:
+                needs = msgspec.structs.replace(needs, runs_without_gpu=False)
+            # The objects are kept, so that their identities stay theirs.
+            known = self._judged[key] = build.needs, machine, check(needs, machine)
+        return known[2]
+
+    def _unread(self, build: Build) -> tuple[WheelRelease, ...]:
+        if build.needs.libraries is not None:
+            return ()
+        return tuple(one for one in _holders(build) if one not in self.code)
+
+    def _with_code(self, build: Build) -> Build:
+        if build.needs.libraries is not None:
+            return build
+        found = _found(_holders(build), self.code)
+        if found is None:
+            return build
+        return dataclasses.replace(build, needs=msgspec.structs.replace(build.needs, libraries=found))
+
+
+def _holders(build: Build) -> tuple[WheelRelease, ...]:
+    """The wheels that hold a build's GPU code."""
+    return tuple((wheel, build.version, build.index or "") for wheel in build.code_from or (build.wheel,) if wheel)
+
+
+def _found(
+    wheels: tuple[WheelRelease, ...], code: Mapping[WheelRelease, tuple[LibraryCode, ...]]
+) -> tuple[LibraryCode, ...] | None:
+    if not wheels or not all(one in code for one in wheels):
+        return None
+    return tuple(library for one in wheels for library in code[one])

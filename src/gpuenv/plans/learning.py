@@ -1,0 +1,72 @@
+"""Looks into wheels that nobody has read, while a plan is made, so that it rests on what is in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from gpuenv.artifacts.needs import needs_of
+from gpuenv.channels.catalog import Build
+from gpuenv.channels.destinations import Destination
+from gpuenv.channels.index import PLAIN_ASKING, Asking
+from gpuenv.errors import GpuenvError
+from gpuenv.model import ArtifactKind, Reading
+from gpuenv.plans.knowledge import Knowledge, WheelRelease
+from gpuenv.targets.gather import look_into_each
+from gpuenv.targets.means import Means
+from gpuenv.targets.named import expand_requirement
+from gpuenv.targets.wanted import WantedFile, pinned_file
+
+__all__ = ["Learner"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Learner:
+    """Reads for one plan. `files` are those of builds that were read, by release, `readings` all others, by name."""
+
+    knowledge: Knowledge
+    destination: Destination
+    means: Means
+    files: dict[WheelRelease, WantedFile] = field(default_factory=dict)
+    readings: dict[str, Reading] = field(default_factory=dict)
+
+    def read_builds(self, builds: Iterable[Build]) -> None:
+        """Reads the wheels of builds that nobody has read. What cannot be read is remembered with the reason."""
+        releases = self.knowledge.unread(builds)
+        for release, build in releases.items():
+            self.means.report.step(f"looking into {release[0]} {release[1]}")
+            try:
+                self.files[release] = self._file(release, build)
+            except GpuenvError as error:
+                self.knowledge.unreadable[release] = error.message
+        found, problems = look_into_each([self.files[one] for one in releases if one in self.files], self.means)
+        read = {one.reading.artifact.filename: one.reading for one in found if one.reading.complete}
+        for release in releases:
+            file = self.files.get(release)
+            reading = read.get(file.filename) if file else None
+            if reading is not None:
+                self.knowledge.code[release] = needs_of(reading).libraries or ()
+            else:
+                self.knowledge.unreadable.setdefault(release, _said(problems))
+
+    def read_files(self, files: Sequence[WantedFile]) -> tuple[GpuenvError, ...]:
+        """Reads files that `uv` chose, and gives what went wrong; what could be read is in `readings`."""
+        unread = [file for file in files if file.filename not in self.readings]
+        if unread:
+            names = ", ".join(file.name for file in unread)
+            self.means.report.step(f"looking into {names}")
+        found, problems = look_into_each(unread, self.means)
+        self.readings |= {one.reading.artifact.filename or "": one.reading for one in found}
+        return problems
+
+    def _file(self, release: WheelRelease, build: Build) -> WantedFile:
+        wheel, version, _ = release
+        if build.file is not None:
+            return pinned_file(wheel, version, build.file, self.destination)
+        asking = Asking(offline=True) if self.means.offline else PLAIN_ASKING
+        found = expand_requirement(f"{wheel}=={version}", self.destination, asking=asking, with_extras=False)
+        return next(file for file in found.files if file.kind is ArtifactKind.WHEEL)
+
+
+def _said(problems: tuple[GpuenvError, ...]) -> str:
+    return problems[0].message if problems else "it could not be read whole"

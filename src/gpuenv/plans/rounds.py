@@ -1,0 +1,201 @@
+"""The rounds in which a plan is settled: choose, let `uv` complete it, look into what nobody has read, choose again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from gpuenv.channels.destinations import destination_of
+from gpuenv.errors import NoPlanError
+from gpuenv.model import Learned, Plan, Reporter
+from gpuenv.plans.candidates import Candidate, objections
+from gpuenv.plans.knowledge import WheelRelease
+from gpuenv.plans.layer import Layer, choose_layer
+from gpuenv.plans.learning import Learner
+from gpuenv.plans.outside import Outside, brought_along, judge_files, native_files
+from gpuenv.plans.pythons import PythonChoice
+from gpuenv.plans.resolve import resolve
+from gpuenv.plans.setting import Setting
+from gpuenv.plans.specs import GpuSpec, Wanted
+from gpuenv.plans.wheels import locked_wheels
+from gpuenv.plans.wording import listed
+
+__all__ = ["Rounds", "Settled"]
+
+MOST_ROUNDS = 16
+"""After how many rounds a request counts as one without a plan."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """The end of the rounds: the layer, the lock, what `uv` added that uses a GPU, and the specs that count."""
+
+    layer: Layer
+    pylock: str
+    outside: tuple[Outside, ...]
+    specs: tuple[GpuSpec, ...]
+    learned: tuple[Learned, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class Rounds:
+    """One plan in the making. `refused` are the wheels that were looked into and do not run there."""
+
+    wanted: Wanted
+    setting: Setting
+    interpreter: PythonChoice
+    bounds: tuple[str, ...]
+    learner: Learner
+    report: Reporter
+    keep: Plan | None = None
+    renew: frozenset[str] = frozenset()
+    refused: list[Outside] = field(default_factory=list)
+    along: list[GpuSpec] = field(default_factory=list)
+    problems: dict[str, None] = field(default_factory=dict)
+
+    def settle(self, layer: Layer) -> Settled:
+        """From a first layer to the plan. NoPlanError where there is none, or none was found in the bounded number of
+        rounds; UnavailableError when the index does not answer.
+        """
+        for _ in range(MOST_ROUNDS):
+            if self._read(layer):
+                layer = self._choose()
+                continue
+            layer, pylock = self._resolve(layer)
+            if self._read(layer):
+                layer = self._choose()
+                continue
+            names = tuple(wheel.name for wheel in locked_wheels(pylock))
+            if more := brought_along(names, layer):
+                self.along += more
+                layer = self._choose()
+                continue
+            outside = self._look_outside(pylock, names, layer)
+            failing = [one for one in outside if one.reason]
+            if not failing:
+                return self._settled(layer, pylock, outside)
+            self.refused += failing
+        raise NoPlanError(
+            f"no set was found in {MOST_ROUNDS} rounds",
+            reasons=tuple(self._refusals()),
+            hints=("name releases that you know to run there",),
+        )
+
+    @property
+    def specs(self) -> tuple[GpuSpec, ...]:
+        """What was asked for of the catalog's packages, and what others bring along."""
+        return (*self.wanted.gpu, *self.along)
+
+    def _choose(self) -> Layer:
+        try:
+            return choose_layer(self.specs, self.setting, self.bounds)
+        except NoPlanError as refusal:
+            if not self.along:
+                raise
+            names = listed([f"`{spec.typed}`" for spec in self.along])
+            raise NoPlanError(
+                refusal.message,
+                reasons=(*refusal.reasons, f"{names} came along with what was asked for"),
+                hints=refusal.hints,
+                details=refusal.details,
+            ) from refusal
+
+    def _resolve(self, layer: Layer) -> tuple[Layer, str]:
+        without = tuple(f"{one.file.name}!={one.file.version}" for one in self.refused)
+        try:
+            return resolve(
+                layer,
+                replace(self.wanted, gpu=self.specs),
+                self.setting,
+                self.interpreter,
+                self.report,
+                keep=self.keep,
+                renew=self.renew,
+                without=without,
+                offline=self.learner.means.offline,
+            )
+        except NoPlanError as conflict:
+            if not self.refused:
+                raise
+            names = dict.fromkeys(f"`{one.file.name}`" for one in self.refused)
+            raise NoPlanError(
+                f"no release of {listed([*names])} that fits runs on this machine",
+                reasons=tuple(self._refusals()),
+                hints=tuple(dict.fromkeys(hint for one in self.refused if one.reason for hint in one.reason.hints)),
+                details="\n".join((*conflict.reasons, conflict.details)).strip(),
+            ) from conflict
+
+    def _read(self, layer: Layer) -> bool:
+        """Whether something of the layer had to be read first."""
+        unread = [pick.build for pick in layer.picks.values() if pick.is_unread]
+        if unread:
+            self.learner.read_builds(unread)
+        return bool(unread)
+
+    def _look_outside(self, pylock: str, names: tuple[str, ...], layer: Layer) -> tuple[Outside, ...]:
+        if not self.setting.knowledge.can_learn:
+            return ()
+        files = native_files(pylock, destination_of(self.setting.oldest))
+        for problem in self.learner.read_files(files):
+            self.problems[problem.message] = None
+        return judge_files(files, self.learner.readings, names, layer, self.setting)
+
+    def _settled(self, layer: Layer, pylock: str, outside: tuple[Outside, ...]) -> Settled:
+        return Settled(
+            layer=layer,
+            pylock=pylock,
+            outside=outside,
+            specs=self.specs,
+            learned=tuple(self._learned(layer, outside)),
+            notes=tuple(self._notes()),
+        )
+
+    def _learned(self, layer: Layer, outside: tuple[Outside, ...]) -> Iterator[Learned]:
+        for release, file in self.learner.files.items():
+            candidate = _candidate_of(release, layer)
+            if candidate is None or release not in self.setting.knowledge.code:
+                continue
+            against = objections(candidate)
+            yield Learned(
+                package=candidate.build.project,
+                version=candidate.build.version,
+                filename=file.filename,
+                sha256=file.sha256,
+                verdict=candidate.verdict,
+                reason=against[0] if against and candidate.tier > layer.worst else None,
+            )
+        for one in (*self.refused, *outside):
+            yield Learned(
+                package=one.file.name,
+                version=one.file.version or "",
+                filename=one.file.filename,
+                sha256=one.file.sha256,
+                verdict=one.verdict,
+                reason=one.reason,
+            )
+
+    def _notes(self) -> Iterator[str]:
+        for (wheel, version, _), reason in self.setting.knowledge.unreadable.items():
+            yield f"`{wheel}` {version} was not looked into: {reason}"
+        yield from self.problems
+
+    def _refusals(self) -> Iterator[str]:
+        for one in self.refused:
+            if one.reason:
+                where = f" ({one.reason.machine})" if one.reason.machine else ""
+                yield f"{one.file.name} {one.file.version}: {one.reason.message}{where}"
+
+
+def _candidate_of(release: WheelRelease, layer: Layer) -> Candidate | None:
+    """The build whose code a wheel holds; of several the best."""
+    wheel, version, index = release
+    found = [
+        one
+        for builds in layer.candidates.values()
+        for one in builds
+        if (one.build.version, one.build.index or "") == (version, index)
+        and wheel in (one.build.code_from or (one.build.wheel,))
+        and one.build.gpu
+    ]
+    return min(found, key=lambda one: one.tier, default=None)

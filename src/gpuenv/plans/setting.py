@@ -1,0 +1,62 @@
+"""Where a plan is to run, and by which policies builds are preferred."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from gpuenv.model import GpuPolicy, Machine, Request, to_json
+from gpuenv.plans.knowledge import Knowledge
+
+__all__ = ["Setting", "alike"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One or more machines of one platform, each with the Python that is meant; and what was asked of the plan."""
+
+    machines: tuple[Machine, ...]
+    gpu: GpuPolicy = GpuPolicy.PREFER
+    allow_degraded: bool = False
+    knowledge: Knowledge = field(default_factory=Knowledge)
+
+    @classmethod
+    def of(cls, request: Request, machines: Iterable[Machine], knowledge: Knowledge) -> Setting:
+        """The setting of a request on machines."""
+        return cls(
+            machines=tuple(machines), gpu=request.gpu, allow_degraded=request.allow_degraded, knowledge=knowledge
+        )
+
+    @property
+    def first(self) -> Machine:
+        """The machine that stands for all where they agree: platform and Python."""
+        return self.machines[0]
+
+    @property
+    def platform(self) -> str:
+        """The platform of the machines."""
+        return self.first.platform
+
+    @property
+    def prefers_gpu(self) -> bool:
+        """Whether GPU builds go first: somewhere there is a GPU of NVIDIA's, or perhaps is."""
+        return self.gpu is not GpuPolicy.NEVER and any(one.nvidia_gpus or one.gpus is None for one in self.machines)
+
+    @property
+    def oldest(self) -> Machine:
+        """The machine with the oldest C library, for which wheels have to be chosen."""
+
+        def age(machine: Machine) -> tuple[bool, tuple[int, ...]]:
+            glibc = machine.system.glibc
+            return glibc is not None, glibc.numbers if glibc else ()
+
+        return min(self.machines, key=age)
+
+
+def alike(machine: Machine) -> str:
+    """What tells machines apart for a plan: equal for machines that get the same answer to every request."""
+    gpus = machine.gpus and tuple(msgspec.structs.replace(one, pci_id=None, uuid=None) for one in machine.gpus)
+    said = {field: source for field, source in machine.sources.items() if field == "system.glibc"}
+    return to_json(msgspec.structs.replace(machine, name="", gpus=gpus, notes=(), sources=said, environ={}), indent=0)
