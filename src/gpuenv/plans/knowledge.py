@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import msgspec
 
 from gpuenv.channels.catalog import Build, Project, builds_of
-from gpuenv.model import Finding, LibraryCode, Machine
+from gpuenv.model import Finding, LibraryCode, Machine, Needs, to_json
 from gpuenv.rules import check
 
-__all__ = ["Knowledge", "WheelRelease"]
+__all__ = ["Knowledge", "WheelRelease", "alike"]
 
 WheelRelease = tuple[str, str, str]
 """The name of a wheel, its version, and the project index that it is on (empty for the user's own indexes)."""
@@ -31,12 +31,14 @@ class Knowledge:
     code: dict[WheelRelease, tuple[LibraryCode, ...]] = field(default_factory=dict)
     unreadable: dict[WheelRelease, str] = field(default_factory=dict)
     further: dict[str, tuple[Build, ...]] = field(default_factory=dict)
-    _judged: dict[tuple[int, int, bool], tuple[object, object, tuple[Finding, ...]]] = field(default_factory=dict)
+    _judged: dict[tuple[int, str, bool], tuple[Needs, tuple[Finding, ...]]] = field(default_factory=dict)
+    _machines: dict[int, tuple[Machine, str]] = field(default_factory=dict)
+    _with_code: dict[int, tuple[Build, Build]] = field(default_factory=dict)
 
     def builds(self, project: Project, machine: Machine) -> tuple[Build, ...]:
         """All builds of a project for the platform and Python of `machine`, with what was learned of them."""
         known = (*builds_of(project, machine.platform, machine.python or ""), *self.further.get(project.name, ()))
-        return tuple(map(self._with_code, known)) if self.code else known
+        return tuple(map(self._as_read, known)) if self.code else known
 
     def is_learnable(self, build: Build) -> bool:
         """Whether reading its wheels may still tell what nobody has read."""
@@ -52,7 +54,7 @@ class Knowledge:
 
         With `without_gpu_too` a GPU build that computes on the CPU as well may run where there is no GPU.
         """
-        key = id(build.needs), id(machine), without_gpu_too
+        key = id(build.needs), self._key(machine), without_gpu_too
         known = self._judged.get(key)
         if known is None:
             needs = build.needs
@@ -61,22 +63,31 @@ class Knowledge:
                 needs = msgspec.structs.replace(needs, uses_gpu=False, lowest_capability=None)
             elif needs.runs_without_gpu and not without_gpu_too:
                 needs = msgspec.structs.replace(needs, runs_without_gpu=False)
-            # The objects are kept, so that their identities stay theirs.
-            known = self._judged[key] = build.needs, machine, check(needs, machine)
-        return known[2]
+            # The needs are kept, so that their identity stays theirs.
+            known = self._judged[key] = build.needs, check(needs, machine)
+        return known[1]
+
+    def _key(self, machine: Machine) -> str:
+        if id(machine) not in self._machines:
+            self._machines[id(machine)] = machine, alike(machine)
+        return self._machines[id(machine)][1]
 
     def _unread(self, build: Build) -> tuple[WheelRelease, ...]:
         if build.needs.libraries is not None:
             return ()
         return tuple(one for one in _holders(build) if one not in self.code)
 
-    def _with_code(self, build: Build) -> Build:
+    def _as_read(self, build: Build) -> Build:
         if build.needs.libraries is not None:
             return build
-        found = _found(_holders(build), self.code)
-        if found is None:
-            return build
-        return dataclasses.replace(build, needs=msgspec.structs.replace(build.needs, libraries=found))
+        known = self._with_code.get(id(build))
+        if known is None:
+            found = _found(_holders(build), self.code)
+            if found is None:
+                return build
+            needs = msgspec.structs.replace(build.needs, libraries=found)
+            known = self._with_code[id(build)] = build, dataclasses.replace(build, needs=needs)
+        return known[1]
 
 
 def _holders(build: Build) -> tuple[WheelRelease, ...]:
@@ -90,3 +101,10 @@ def _found(
     if not wheels or not all(one in code for one in wheels):
         return None
     return tuple(library for one in wheels for library in code[one])
+
+
+def alike(machine: Machine) -> str:
+    """What tells machines apart for a plan: equal for machines that get the same answer to every request."""
+    gpus = machine.gpus and tuple(msgspec.structs.replace(one, pci_id=None, uuid=None) for one in machine.gpus)
+    said = {field: source for field, source in machine.sources.items() if field == "system.glibc"}
+    return to_json(msgspec.structs.replace(machine, name="", gpus=gpus, notes=(), sources=said, environ={}), indent=0)

@@ -57,9 +57,11 @@ def make_plan(
     bounds = (*wanted.bounds, *kept_bounds(keep, wanted, renew))
     with open_means(cache=cache, offline=offline, report=report) as means:
 
+        def here(python: str) -> tuple[Machine, ...]:
+            return tuple(with_assumptions(one, python) for one in (machine, *others))
+
         def setting_for(python: str) -> Setting:
-            here = (with_assumptions(one, python) for one in (machine, *others))
-            return Setting.of(request, here, knowledge)
+            return Setting.of(request, here(python), knowledge)
 
         interpreter, setting, layer = _first_that_fits(wanted, setting_for, pythons, bounds)
         learner = Learner(knowledge=knowledge, destination=destination_of(setting.oldest), means=means)
@@ -77,7 +79,8 @@ def make_plan(
             settled = rounds.settle(layer)
         except UnavailableError as error:
             raise _with_what_was_chosen(error, layer) from error
-    return _plan(request, setting, interpreter, settled, preferred_python=pythons[0].version)
+    plan = _plan(request, setting, interpreter, settled, preferred_python=pythons[0].version)
+    return msgspec.structs.replace(plan, others=here(interpreter.version)[1:])
 
 
 def _plan(
@@ -88,7 +91,6 @@ def _plan(
     return Plan(
         request=request,
         machine=setting.first,
-        others=setting.machines[1:],
         indexes=tuple(dict.fromkeys(pick.build.index for pick in layer.picks.values() if pick.build.index)),
         python=interpreter.version,
         interpreter=interpreter.path,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from gpuenv.channels.destinations import destination_of
 from gpuenv.errors import NoPlanError
-from gpuenv.model import Learned, Plan, Reporter
+from gpuenv.model import Learned, Plan, Reporter, Verdict
 from gpuenv.plans.candidates import Candidate, objections
 from gpuenv.plans.knowledge import WheelRelease
 from gpuenv.plans.layer import Layer, choose_layer
@@ -24,6 +24,9 @@ __all__ = ["Rounds", "Settled"]
 
 MOST_ROUNDS = 16
 """After how many rounds a request counts as one without a plan."""
+
+# Advice on the machine, which `gpuenv info` gives.
+_NOT_TOLD = {"host-memory", "cpu-cores", "board-class"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +151,7 @@ class Rounds:
             outside=outside,
             specs=self.specs,
             learned=tuple(self._learned(layer, outside)),
-            notes=tuple(self._notes()),
+            notes=tuple(dict.fromkeys(self._notes(outside))),
         )
 
     def _learned(self, layer: Layer, outside: tuple[Outside, ...]) -> Iterator[Learned]:
@@ -175,16 +178,26 @@ class Rounds:
                 reason=one.reason,
             )
 
-    def _notes(self) -> Iterator[str]:
+    def _notes(self, outside: tuple[Outside, ...]) -> Iterator[str]:
         for (wheel, version, _), reason in self.setting.knowledge.unreadable.items():
             yield f"`{wheel}` {version} was not looked into: {reason}"
         yield from self.problems
+        for one in outside:
+            for finding in one.findings:
+                if finding.verdict in {Verdict.DEGRADED, Verdict.UNKNOWN} and finding.rule not in _NOT_TOLD:
+                    where = f"on {finding.machine}, " if finding.machine else ""
+                    yield f"{one.file.name} {one.file.version}: {where}{finding.message}"
 
     def _refusals(self) -> Iterator[str]:
+        """What was looked into and refused: one line for all releases of a package with the same reason."""
+        releases: dict[tuple[str, str], list[str]] = {}
         for one in self.refused:
             if one.reason:
                 where = f" ({one.reason.machine})" if one.reason.machine else ""
-                yield f"{one.file.name} {one.file.version}: {one.reason.message}{where}"
+                releases.setdefault((one.file.name, one.reason.message + where), []).append(one.file.version or "")
+        for (name, message), versions in releases.items():
+            span = versions[0] if len(versions) == 1 else f"{versions[-1]} to {versions[0]}"
+            yield f"{name} {span}: {message}"
 
 
 def _candidate_of(release: WheelRelease, layer: Layer) -> Candidate | None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import msgspec
+from gpuenv.model import GpuPolicy, Machine, Request
+from gpuenv.plans.knowledge import Knowledge, alike
 
-from gpuenv.model import GpuPolicy, Machine, Request, to_json
-from gpuenv.plans.knowledge import Knowledge
-
-__all__ = ["Setting", "alike"]
+__all__ = ["Setting"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,9 +22,13 @@ class Setting:
 
     @classmethod
     def of(cls, request: Request, machines: Iterable[Machine], knowledge: Knowledge) -> Setting:
-        """The setting of a request on machines."""
+        """The setting of a request on machines, of which those count once that are alike."""
+        distinct = {alike(machine): machine for machine in reversed([*machines])}
         return cls(
-            machines=tuple(machines), gpu=request.gpu, allow_degraded=request.allow_degraded, knowledge=knowledge
+            machines=tuple(distinct.values())[::-1],
+            gpu=request.gpu,
+            allow_degraded=request.allow_degraded,
+            knowledge=knowledge,
         )
 
     @property
@@ -53,10 +55,3 @@ class Setting:
             return glibc is not None, glibc.numbers if glibc else ()
 
         return min(self.machines, key=age)
-
-
-def alike(machine: Machine) -> str:
-    """What tells machines apart for a plan: equal for machines that get the same answer to every request."""
-    gpus = machine.gpus and tuple(msgspec.structs.replace(one, pci_id=None, uuid=None) for one in machine.gpus)
-    said = {field: source for field, source in machine.sources.items() if field == "system.glibc"}
-    return to_json(msgspec.structs.replace(machine, name="", gpus=gpus, notes=(), sources=said, environ={}), indent=0)

@@ -1,0 +1,195 @@
+"""`make_plans`: for several machines the fewest environments that cover them, and what forces more than one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from gpuenv.channels.assumptions import with_assumptions
+from gpuenv.errors import NoPlanError
+from gpuenv.machines.interpreters import Interpreter
+from gpuenv.model import Machine, PlanSet, Reporter, Request
+from gpuenv.plans.candidates import Candidate, Tier, objections
+from gpuenv.plans.knowledge import Knowledge, alike
+from gpuenv.plans.layer import Layer, choose_layer, gpu_spots
+from gpuenv.plans.make import make_plan
+from gpuenv.plans.pythons import choose_pythons
+from gpuenv.plans.setting import Setting
+from gpuenv.plans.specs import Wanted, read_specs
+from gpuenv.plans.wording import listed
+
+__all__ = ["make_plans"]
+
+_MOST_ATTEMPTS = 200
+"""How many parts of a fleet are tried when not all of it can share an environment."""
+
+Group = tuple[int, ...]
+
+
+def make_plans(
+    request: Request,
+    machines: Sequence[Machine],
+    *,
+    interpreters: tuple[Interpreter, ...] = (),
+    report: Reporter | None = None,
+    cache: bool = True,
+    offline: bool = False,
+) -> PlanSet:
+    """The fewest plans that cover `machines`, in their order. One environment is shared where each package is on the
+    GPU of every machine that could have it there alone, and runs no worse. Machines of different platforms never share.
+
+    With `interpreters` all are this computer. Errors as those of `make_plan`; NoPlanError names the machine that
+    nothing fits.
+    """
+    knowledge = Knowledge(can_learn=True)
+    plans = []
+    reasons: list[str] = []
+    by_platform: dict[str, list[Machine]] = {}
+    for machine in machines:
+        by_platform.setdefault(machine.platform, []).append(machine)
+    if len(by_platform) > 1:
+        reasons.append(f"{listed([*by_platform])} need environments of their own")
+    for platform, there in by_platform.items():
+        wanted = read_specs(request.specs, platform)
+        python = choose_pythons(request.python, wanted.python, interpreters)[0].version
+        parts = _Parts(wanted=wanted, request=request, python=python, machines=_distinct(there), knowledge=knowledge)
+        groups = parts.fewest()
+        reasons += parts.reasons(groups)
+        for group in groups:
+            first, *others = [one for index in group for one in parts.machines[index]]
+            plans.append(
+                make_plan(
+                    request,
+                    first,
+                    others=tuple(others),
+                    interpreters=interpreters,
+                    report=report,
+                    cache=cache,
+                    offline=offline,
+                    knowledge=knowledge,
+                )
+            )
+    return PlanSet(plans=tuple(plans), reasons=tuple(reasons))
+
+
+def _distinct(machines: Sequence[Machine]) -> list[tuple[Machine, ...]]:
+    """The machines in groups of those that get the same answer to every request."""
+    groups: dict[str, list[Machine]] = {}
+    for machine in machines:
+        groups.setdefault(alike(machine), []).append(machine)
+    return [tuple(group) for group in groups.values()]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Parts:
+    """The parts of one platform's machines that can share an environment; machines that are alike count as one."""
+
+    wanted: Wanted
+    request: Request
+    python: str
+    machines: list[tuple[Machine, ...]]
+    knowledge: Knowledge
+    _objections: dict[Group, str | None] = field(default_factory=dict)
+    _alone: dict[int, Layer] = field(default_factory=dict)
+
+    def fewest(self) -> list[Group]:
+        """The machines divided into as few groups as a bounded search finds; every machine is in one."""
+        everyone = tuple(range(len(self.machines)))
+        if self._objection(everyone) is None:
+            return [everyone]
+        best: list[Group] = []
+        for groups in self._divisions((), 0):
+            if not best or len(groups) < len(best):
+                best = groups
+            if len(best) == 2 or len(self._objections) > _MOST_ATTEMPTS:
+                break
+        return best
+
+    def reasons(self, groups: list[Group]) -> Iterator[str]:
+        """Which machine forces each further environment, and why."""
+        for number, group in enumerate(groups[1:], start=1):
+            for earlier in groups[:number]:
+                for index in group:
+                    why = self._objection(_with(earlier, index))
+                    if why:
+                        yield f"{self._name(index)} cannot share an environment with {self._names(earlier)}: {why}"
+                        break
+
+    def _divisions(self, groups: tuple[Group, ...], index: int) -> Iterator[list[Group]]:
+        """Divisions of the machines from `index` on into the groups so far and new ones; the first puts each machine
+        into the first group that takes it.
+        """
+        if index == len(self.machines):
+            yield list(groups)
+            return
+        for place, group in enumerate(groups):
+            joined = _with(group, index)
+            if self._objection(joined) is None:
+                yield from self._divisions((*groups[:place], joined, *groups[place + 1 :]), index + 1)
+        if self._objection((index,)) is None:
+            yield from self._divisions((*groups, (index,)), index + 1)
+
+    def _objection(self, group: Group) -> str | None:
+        """Why the machines of a group cannot share an environment; None where they can. A part of a group that can
+        share one can share it, too.
+        """
+        if len(group) == 1:
+            self._alone_layer(group[0])
+            return None
+        if group not in self._objections:
+            parts = (why for part, why in self._objections.items() if set(part) <= set(group))
+            self._objections[group] = next(filter(None, parts), None) or self._try(group)
+        return self._objections[group]
+
+    def _try(self, group: Group) -> str | None:
+        try:
+            layer = self._layer(group)
+        except NoPlanError as refusal:
+            return (refusal.reasons or (refusal.message,))[0]
+        spots = set(gpu_spots(layer))
+        if not spots and layer.worst is Tier.WHOLE:
+            return None
+        for index in group:
+            alone = self._alone_layer(index)
+            lost = [pick for name in spots if (pick := alone.picks.get(name)) and pick.build.gpu]
+            if lost:
+                return _why_lost(lost[0], layer, self._name(index))
+        if layer.worst > max(self._alone_layer(index).worst for index in group):
+            return "no set of builds runs whole on all of them"
+        return None
+
+    def _alone_layer(self, index: int) -> Layer:
+        if index not in self._alone:
+            try:
+                self._alone[index] = self._layer((index,))
+            except NoPlanError as refusal:
+                raise NoPlanError(
+                    f"{refusal.message} ({self._name(index)})",
+                    reasons=refusal.reasons,
+                    hints=refusal.hints,
+                    details=refusal.details,
+                ) from refusal
+        return self._alone[index]
+
+    def _layer(self, group: Group) -> Layer:
+        here = (with_assumptions(self.machines[index][0], self.python) for index in group)
+        return choose_layer(self.wanted.gpu, Setting.of(self.request, here, self.knowledge), self.wanted.bounds)
+
+    def _name(self, index: int) -> str:
+        return f"`{self.machines[index][0].name}`"
+
+    def _names(self, group: Group) -> str:
+        return listed([self._name(index) for index in group])
+
+
+def _why_lost(pick: Candidate, layer: Layer, machine: str) -> str:
+    """Why a build that one machine gets by itself is not to be had together with others."""
+    build = pick.build
+    together = (one for one in layer.candidates[build.project] if one.build.version == build.version)
+    against = next((found[0] for one in together if one.build.gpu and (found := objections(one))), None)
+    lost = f"`{build.project}` would be on the CPU of {machine}"
+    return f"{lost}: {build.version} {against.message}" if against else lost
+
+
+def _with(group: Group, index: int) -> Group:
+    return tuple(sorted((*group, index)))
