@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from gpuenv.channels.building import build_catalog, catalog_status, update_catalog, verify_release
     from gpuenv.channels.catalog import find_project, nearest_names, project_names
     from gpuenv.environments import (
         ExportFormat,
@@ -27,12 +28,19 @@ if TYPE_CHECKING:
         run_in,
         shell_in,
     )
-    from gpuenv.environments.verbs import Change, create_environment, install, uninstall, update
+    from gpuenv.environments.commands import CommandFormat, commands
+    from gpuenv.environments.foreign_install import install_into
+    from gpuenv.environments.foreign_places import chosen_foreign
+    from gpuenv.environments.foreign_plan import Preview, plan_into
+    from gpuenv.environments.foreign_undo import undo_install
+    from gpuenv.environments.verbs import Change, create_environment, install, plan_install, uninstall, update
     from gpuenv.machines import probe_here, record_here
     from gpuenv.machines.interpreters import find_interpreters
     from gpuenv.machines.virtual_packages import virtual_packages
     from gpuenv.machines.written import parse_machine
     from gpuenv.model import Machine, Plan, Request
+    from gpuenv.plans.explained import explain_plans
+    from gpuenv.plans.fleet import make_plans
     from gpuenv.plans.make import make_plan
     from gpuenv.plans.specs import spec_name
     from gpuenv.rules import RULES, check, report_machine
@@ -40,17 +48,25 @@ if TYPE_CHECKING:
     from gpuenv.targets.inspect import inspect_targets
 
 _HOMES = {
+    "gpuenv.channels.building": ("build_catalog", "catalog_status", "update_catalog", "verify_release"),
     "gpuenv.channels.catalog": ("find_project", "nearest_names", "project_names"),
     "gpuenv.environments": (
         *("ExportFormat", "export", "find_environments", "list_packages", "load", "remove", "resolve_prefix"),
         *("run_in", "shell_in"),
     ),
-    "gpuenv.environments.verbs": ("Change", "create_environment", "install", "uninstall", "update"),
+    "gpuenv.environments.commands": ("CommandFormat", "commands"),
+    "gpuenv.environments.foreign_install": ("install_into",),
+    "gpuenv.environments.foreign_places": ("chosen_foreign",),
+    "gpuenv.environments.foreign_plan": ("Preview", "plan_into"),
+    "gpuenv.environments.foreign_undo": ("undo_install",),
+    "gpuenv.environments.verbs": ("Change", "create_environment", "install", "plan_install", "uninstall", "update"),
     "gpuenv.machines": ("probe_here", "record_here"),
     "gpuenv.machines.interpreters": ("find_interpreters",),
     "gpuenv.machines.virtual_packages": ("virtual_packages",),
     "gpuenv.machines.written": ("parse_machine",),
     "gpuenv.model": ("Machine", "Plan", "Request"),
+    "gpuenv.plans.explained": ("explain_plans",),
+    "gpuenv.plans.fleet": ("make_plans",),
     "gpuenv.plans.make": ("make_plan",),
     "gpuenv.plans.specs": ("spec_name",),
     "gpuenv.rules": ("RULES", "check", "report_machine"),
@@ -62,24 +78,35 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "RULES",
     "Change",
+    "CommandFormat",
     "ExportFormat",
     "Machine",
     "Plan",
+    "Preview",
     "Request",
+    "build_catalog",
+    "catalog_status",
     "check",
     "check_targets",
+    "chosen_foreign",
+    "commands",
     "create_environment",
+    "explain_plans",
     "export",
     "find_environments",
     "find_interpreters",
     "find_project",
     "inspect_targets",
     "install",
+    "install_into",
     "list_packages",
     "load",
     "make_plan",
+    "make_plans",
     "nearest_names",
     "parse_machine",
+    "plan_install",
+    "plan_into",
     "probe_here",
     "project_names",
     "record_here",
@@ -89,8 +116,11 @@ __all__ = [
     "run_in",
     "shell_in",
     "spec_name",
+    "undo_install",
     "uninstall",
     "update",
+    "update_catalog",
+    "verify_release",
     "virtual_packages",
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import gpuenv
+from gpuenv.cli.install_into import install_into_foreign, undo_in_foreign
 from gpuenv.cli.options import (
     as_json,
     chosen_machine,
@@ -20,6 +22,7 @@ from gpuenv.cli.options import (
 from gpuenv.cli.plan_text import show_done
 from gpuenv.cli.progress import Progress
 from gpuenv.cli.text import page, plain_table
+from gpuenv.errors import RequestError
 from gpuenv.model import LockedWheel, Plan, to_json
 
 if TYPE_CHECKING:
@@ -36,11 +39,65 @@ def _change_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command("install", short_help="Add packages to an environment.")
-@click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
+@click.argument("specs", nargs=-1, metavar="SPEC...")
 @_change_options
-def install_command(specs: tuple[str, ...], **options: Any) -> int:
-    """Add SPEC... to the environment -n NAME, -p PATH or the active one; what is there stays where it can."""
-    return _carry_out(gpuenv.install, specs, **options)
+@click.option("--dry-run", is_flag=True, help="Only show what would change.")
+@click.option("--yes", "-y", is_flag=True, help="Change an environment that gpuenv did not make without asking.")
+@click.option("--undo", is_flag=True, help="Take the last change to an environment that gpuenv did not make back.")
+def install_command(specs: tuple[str, ...], dry_run: bool, yes: bool, undo: bool, **options: Any) -> int:
+    """Add SPEC... to the environment -n NAME, -p PATH or the active one; what is there stays where it can.
+
+    It may be a venv or conda environment of yours that gpuenv did not make: then it is shown what would change, and you
+    are asked. The last such change can be taken back with --undo.
+    """
+    if bool(specs) == undo:
+        what = "--undo takes back the whole last change: name no package" if undo else "name a package"
+        raise click.UsageError(what, click.get_current_context())
+    foreign = gpuenv.chosen_foreign(options["name"], options["prefix"], os.environ)
+    as_json = options["as_json"]
+    if undo:
+        return undo_in_foreign(_undoable(foreign, options["name"], options["prefix"]), yes=yes, as_json=as_json)
+    if foreign is not None:
+        machine = chosen_machine(options["machine"])
+        verbose = options["verbose"]
+        return install_into_foreign(specs, foreign, machine, dry_run=dry_run, yes=yes, verbose=verbose, as_json=as_json)
+    return _show_planned(specs, **options) if dry_run else _carry_out(gpuenv.install, specs, **options)
+
+
+def _undoable(foreign: Path | None, name: str | None, prefix: Path | None) -> Path:
+    if foreign is not None:
+        return foreign
+    place = chosen_prefix(name, prefix)
+    gpuenv.load(place)
+    raise RequestError(
+        f"`{place}` was made by gpuenv, and `--undo` is for environments that it did not make",
+        hints=("bring it back by what you ask for: `gpuenv remove`, or `gpuenv install NAME=VERSION`",),
+    )
+
+
+def _show_planned(
+    specs: tuple[str, ...],
+    *,
+    name: str | None,
+    prefix: Path | None,
+    machine: str | None,
+    drop_foreign: bool,
+    verbose: bool,
+    as_json: bool,
+) -> int:
+    """What `install` would make of an environment of gpuenv's own."""
+    place = chosen_prefix(name, prefix)
+    with Progress() as progress:
+        before, plan = gpuenv.plan_install(
+            specs, place, machine=chosen_machine(machine), report=progress, drop_foreign=drop_foreign
+        )
+    if as_json:
+        click.echo(to_json(plan))
+        return 0
+    show_done(plan, explained=True, verbose=verbose)
+    _show_difference(before, plan)
+    click.echo("Nothing was changed.")
+    return 0
 
 
 @click.command("update", short_help="Bring an environment to the newest that fits.")

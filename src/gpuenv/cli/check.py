@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import msgspec
 
 import gpuenv
-from gpuenv import settings
 from gpuenv.cli.check_text import show_check
 from gpuenv.cli.failure import show_problem
 from gpuenv.cli.options import (
     as_json,
+    chosen_machines,
     chosen_place,
     environment_options,
     looking_options,
@@ -20,12 +19,11 @@ from gpuenv.cli.options import (
     verbose_option,
 )
 from gpuenv.cli.progress import Progress
-from gpuenv.model import CheckReport, Machine, Verdict, to_json
+from gpuenv.model import CheckReport, Verdict, to_json
 
 __all__ = ["check_command"]
 
 _COULD_NOT_TELL = 3
-_UNNAMED = "this machine"
 
 
 @click.command("check", short_help="Say whether packages run on this machine or others; download nothing.")
@@ -61,8 +59,7 @@ def check_command(
     Exit code 0: each works, or works with limits (degraded). 1: one fails. 3: for one it is unknown.
     """
     place = chosen_place(targets, name, prefix)
-    named = machines or ((from_variable,) if (from_variable := settings.variable("GPUENV_MACHINE")) else ())
-    chosen = tuple(map(_machine, named)) or (gpuenv.probe_here(),)
+    chosen = chosen_machines(machines)
     with Progress() as progress:
         report = gpuenv.check_targets(
             targets,
@@ -80,12 +77,6 @@ def check_command(
     for problem in report.problems:
         show_problem(problem, verbose=verbose)
     return _exit_code(report, strict=strict)
-
-
-def _machine(text: str) -> Machine:
-    """The machine that `text` names; one from a recording, which has no name, is named as the file."""
-    machine = gpuenv.parse_machine(text)
-    return machine if machine.name != _UNNAMED else msgspec.structs.replace(machine, name=Path(text).stem)
 
 
 def _exit_code(report: CheckReport, *, strict: bool) -> int:

@@ -22,7 +22,7 @@ _VERBS = {
     "info": ("info", "Show this machine and which GPU packages it can run."),
     "inspect": ("inspect", "Show which GPUs a package has code for, without installing it."),
     "check": ("check", "Say whether packages run on this machine or others; download nothing."),
-    "plan": ("plan", "Print what would be installed, and why; download nothing."),
+    "plan": ("plan", "Print what would be installed, and why; install nothing."),
     "explain": ("explain", "Say why a plan is as it is, and what would change it."),
     "create": ("create", "Make an environment that fits this machine."),
     "install": ("change", "Add packages to an environment."),

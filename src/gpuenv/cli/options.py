@@ -8,22 +8,29 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 import gpuenv
 from gpuenv import settings
-from gpuenv.model import Machine
+from gpuenv.model import GpuPolicy, IndexPolicy, Machine, Request
 
 __all__ = [
     "as_json",
     "chosen_machine",
+    "chosen_machines",
     "chosen_place",
     "chosen_prefix",
+    "chosen_request",
     "environment_options",
     "looking_options",
     "machine_option",
+    "machines_option",
+    "policy_options",
     "python_option",
     "verbose_option",
 ]
+
+_UNNAMED = "this machine"
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -34,6 +41,14 @@ machine_option: Decorator = click.option(
     help="Another machine than this one: a file, or `gpu=2xV100,driver=535.129.03,os=linux,memory=64GiB`.",
 )
 python_option: Decorator = click.option("--python", metavar="VERSION", help="Python version, such as 3.11.")
+machines_option: Decorator = click.option(
+    "--machine",
+    "-m",
+    "machines",
+    multiple=True,
+    metavar="MACHINE",
+    help="Another machine than this one, once for each: a file, or `gpu=2xV100,driver=535.129.03,memory=64GiB`.",
+)
 as_json: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON (schema in the package).")
 verbose_option: Decorator = click.option("--verbose", "-v", is_flag=True, help="Say more.")
 
@@ -45,6 +60,39 @@ def environment_options(function: Callable[..., Any]) -> Callable[..., Any]:
     )
     by_name = click.option("--name", "-n", metavar="NAME", help="Name of the environment.")
     return by_name(by_path(function))
+
+
+def policy_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--gpu`, `--allow-degraded` and `--index-policy`: what a plan may be made of."""
+    gpu = click.option(
+        "--gpu",
+        type=click.Choice([one.value for one in GpuPolicy]),
+        default=GpuPolicy.PREFER.value,
+        help="Whether packages must be on the GPU (require), are if they can (prefer), or never.",
+    )
+    degraded = click.option(
+        "--allow-degraded", is_flag=True, help="Take the newest that runs, even where a part lacks code for the GPU."
+    )
+    indexes = click.option(
+        "--index-policy",
+        type=click.Choice([one.value for one in IndexPolicy]),
+        default=IndexPolicy.ALL.value,
+        help="Ask your index only (pypi), or projects' own indexes as well where they have more (all).",
+    )
+    return gpu(degraded(indexes(function)))
+
+
+def chosen_request(
+    specs: tuple[str, ...], *, python: str | None, gpu: str, allow_degraded: bool, index_policy: str
+) -> Request:
+    """The request that the arguments and options of a verb make."""
+    return Request(
+        specs=specs,
+        python=python,
+        gpu=GpuPolicy(gpu),
+        allow_degraded=allow_degraded,
+        indexes=IndexPolicy(index_policy),
+    )
 
 
 def looking_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -69,9 +117,21 @@ def chosen_machine(text: str | None) -> Machine:
     return gpuenv.parse_machine(text) if text is not None else gpuenv.probe_here()
 
 
-def is_elsewhere(text: str | None) -> bool:
-    """Whether another machine than this one is meant."""
-    return text is not None or bool(settings.variable("GPUENV_MACHINE"))
+def chosen_machines(texts: tuple[str, ...]) -> tuple[Machine, ...]:
+    """The machines that `--machine` names, else the one of GPUENV_MACHINE, else this one."""
+    named = texts or ((from_variable,) if (from_variable := settings.variable("GPUENV_MACHINE")) else ())
+    return tuple(map(_named_machine, named)) or (gpuenv.probe_here(),)
+
+
+def _named_machine(text: str) -> Machine:
+    """The machine that `text` names; one from a recording, which has no name, is named as the file."""
+    machine = gpuenv.parse_machine(text)
+    return machine if machine.name != _UNNAMED else msgspec.structs.replace(machine, name=Path(text).stem)
+
+
+def is_elsewhere(texts: tuple[str, ...]) -> bool:
+    """Whether other machines than this one are meant."""
+    return bool(texts or settings.variable("GPUENV_MACHINE"))
 
 
 def chosen_prefix(name: str | None, prefix: Path | None) -> Path:

@@ -5,32 +5,63 @@ from __future__ import annotations
 import click
 
 import gpuenv
-from gpuenv.cli.options import as_json, chosen_machine, is_elsewhere, machine_option, python_option, verbose_option
-from gpuenv.cli.plan_text import show_plan
+from gpuenv.cli.options import (
+    as_json,
+    chosen_machines,
+    chosen_request,
+    is_elsewhere,
+    looking_options,
+    machines_option,
+    policy_options,
+    python_option,
+    verbose_option,
+)
+from gpuenv.cli.plan_text import show_plans
 from gpuenv.cli.progress import Progress
-from gpuenv.model import Request, to_json
+from gpuenv.model import to_json
 
 __all__ = ["plan_command"]
 
 
-@click.command("plan", short_help="Print what would be installed, and why; download nothing.")
+@click.command("plan", short_help="Print what would be installed, and why; install nothing.")
 @click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
-@machine_option
+@machines_option
 @python_option
+@policy_options
+@looking_options
 @verbose_option
 @as_json
-def plan_command(specs: tuple[str, ...], machine: str | None, python: str | None, verbose: bool, as_json: bool) -> int:
-    """Print what would be installed for SPEC..., and why each build was chosen. Nothing is downloaded.
+def plan_command(
+    specs: tuple[str, ...],
+    machines: tuple[str, ...],
+    python: str | None,
+    gpu: str,
+    allow_degraded: bool,
+    index_policy: str,
+    no_cache: bool,
+    offline: bool,
+    verbose: bool,
+    as_json: bool,
+) -> int:
+    """Print what would be installed for SPEC..., and why each build was chosen. Nothing is installed.
 
     A SPEC is conda's (pytorch, tensorflow=2.19=gpu_*, "cupy>=13", cudatoolkit=12.1) or Python's ("jax[cuda12]").
+    For several machines it is one plan where there is one for all, else the fewest that cover them.
     """
-    interpreters = () if is_elsewhere(machine) else gpuenv.find_interpreters()
+    request = chosen_request(specs, python=python, gpu=gpu, allow_degraded=allow_degraded, index_policy=index_policy)
+    interpreters = () if is_elsewhere(machines) else gpuenv.find_interpreters()
     with Progress() as progress:
-        plan = gpuenv.make_plan(
-            Request(specs=specs, python=python), chosen_machine(machine), interpreters=interpreters, report=progress
+        found = gpuenv.make_plans(
+            request,
+            chosen_machines(machines),
+            interpreters=interpreters,
+            report=progress,
+            cache=not no_cache,
+            offline=offline,
         )
     if as_json:
-        click.echo(to_json(plan))
+        click.echo(to_json(found if len(machines) > 1 else found.plans[0]))
     else:
-        show_plan(plan, verbose=verbose, last="Nothing was downloaded." if verbose else "`-v` lists every wheel.")
+        last = "Nothing was installed." if verbose else "`-v` lists every wheel."
+        show_plans(found, verbose=verbose, last=last)
     return 0

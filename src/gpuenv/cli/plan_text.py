@@ -10,42 +10,91 @@ from packaging.utils import canonicalize_name
 import gpuenv
 from gpuenv.cli.describe import machine_line
 from gpuenv.cli.text import bytes_in_words, hanging, heading, indented, page, plain_table, verdict_text
-from gpuenv.model import Choice, GpuSupport, Plan, PlannedPackage, Verdict
+from gpuenv.model import Choice, Finding, GpuSupport, Plan, PlannedPackage, PlanSet, Verdict
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["show_done", "show_plan"]
+__all__ = [
+    "count_in_words",
+    "runs_on",
+    "show_done",
+    "show_machines",
+    "show_packages",
+    "show_plans",
+    "show_reasons",
+    "spans_of",
+    "told",
+]
+    "count_in_words",
+    "runs_on",
+    "show_done",
+    "show_machines",
+    "show_packages",
+    "show_plans",
+    "show_reasons",
+    "spans_of",
+    "told",
+]
 
 _MOST_REASONS = 4
 # Packages that use a GPU themselves, not through another one.
 _OWN = {GpuSupport.COMPILE_TIME, GpuSupport.RUN_TIME}
 
 
-def show_plan(plan: Plan, *, verbose: bool, last: str) -> None:
-    """Print a plan that is still to be carried out; `verbose` adds every wheel and every rule's word.
+def show_plans(found: PlanSet, *, verbose: bool, last: str) -> None:
+    """Print plans that are still to be carried out, and what forces more than one.
 
-    `last` ends the line that says how much there is to download.
+    `verbose` adds every wheel and every rule's word; `last` ends the line that says how much there is to download.
     """
     with page() as out:
+        for number, plan in enumerate(found.plans, start=1):
+            if len(found.plans) > 1:
+                out.print(heading(f"environment {number} of {len(found.plans)}"))
+            _show_plan(out, plan, verbose=verbose, last=last)
+            if number < len(found.plans):
+                out.print()
+        show_reasons(out, found)
+
+
+def show_reasons(out: Console, found: PlanSet) -> None:
+    """What forces more than one plan, where something does."""
+    if found.reasons:
+        out.print()
+        out.print(heading(f"why {len(found.plans)} environments"))
+        for reason in found.reasons:
+            out.print(indented(reason, 2))
+
+
+def _show_plan(out: Console, plan: Plan, *, verbose: bool, last: str) -> None:
+    show_machines(out, plan)
+    out.print()
+    show_packages(out, plan)
+    out.print()
+    _show_choices(out, plan, verbose=verbose)
+    if verbose:
+        _show_findings(out, plan)
+        _show_wheels(out, plan)
+    _show_notes(out, plan)
+    for hint in plan.explanation.hints:
+        out.print(hanging("hint: ", hint))
+    out.print(f"{count_in_words(plan)} to download. {last}")
+
+
+def show_machines(out: Console, plan: Plan) -> None:
+    """For which machines a plan is made."""
+    if not plan.others:
         out.print(hanging("for ", f"{machine_line(plan.machine)}, Python {plan.python}"))
-        out.print()
-        _show_packages(out, plan)
-        out.print()
-        _show_choices(out, plan, verbose=verbose)
-        if verbose:
-            _show_findings(out, plan)
-            _show_wheels(out, plan)
-        _show_notes(out, plan)
-        for hint in plan.explanation.hints:
-            out.print(hanging("hint: ", hint))
-        out.print(f"{_count(plan)} to download. {last}")
+        return
+    out.print(f"for {len(plan.machines)} machines, Python {plan.python}")
+    for machine in plan.machines:
+        out.print(indented(machine_line(machine), 2))
 
 
 def show_done(plan: Plan, *, explained: bool, verbose: bool) -> None:
     """Print a plan that was carried out; `explained` tells why each build was chosen, too."""
     with page() as out:
-        _show_packages(out, plan)
+        show_packages(out, plan)
         out.print()
         if explained or verbose:
             _show_choices(out, plan, verbose=verbose)
@@ -53,16 +102,16 @@ def show_done(plan: Plan, *, explained: bool, verbose: bool) -> None:
             _show_findings(out, plan)
         if explained:
             _show_notes(out, plan)
-        out.print(f"{_count(plan)}, for Python {plan.python}.")
+        out.print(f"{count_in_words(plan)}, for Python {plan.python}.")
 
 
-def _show_packages(out: Console, plan: Plan) -> None:
+def show_packages(out: Console, plan: Plan) -> None:
     """The packages that were asked for or could run on a GPU, with their builds; then what else was asked for."""
     table = plain_table("package", "version", "build", "runs on", "verdict")
     asked = {choice.package for choice in plan.explanation.choices}
     shown = [package for package in plan.packages if package.gpu_support in _OWN or package.name in asked]
     for package in shown:
-        where = _runs_on(package)
+        where = runs_on(package)
         table.add_row(package.name, package.version, package.build, where, verdict_text(package.verdict))
     versions = {wheel.name: wheel.version for wheel in plan.wheels}
     names = (canonicalize_name(gpuenv.spec_name(spec)) for spec in plan.request.specs)
@@ -72,7 +121,8 @@ def _show_packages(out: Console, plan: Plan) -> None:
     out.print(table)
 
 
-def _runs_on(package: PlannedPackage) -> str:
+def runs_on(package: PlannedPackage) -> str:
+    """Where a package computes: `GPU, CUDA 12.8`."""
     cuda = f"CUDA {package.cuda}" if package.cuda else ""
     if package.gpu:
         return ", ".join(filter(None, ["GPU", cuda]))
@@ -94,21 +144,36 @@ def _show_choices(out: Console, plan: Plan, *, verbose: bool) -> None:
 
 
 def _reasons(choice: Choice, chosen: str, *, verbose: bool) -> Iterator[str]:
-    groups: list[tuple[list[str], str]] = []
-    for passed in choice.passed_over:
-        message = passed.reason.message
-        version = f"its build {passed.build}" if passed.version == chosen else passed.version
-        if groups and groups[-1][1] == message and version == passed.version:
-            groups[-1][0].append(version)
-        else:
-            groups.append(([version], message))
-    for versions, message in groups if verbose else groups[:_MOST_REASONS]:
-        span = versions[0] if len(versions) == 1 else f"{versions[-1]} to {versions[0]}"
-        yield f"not {span}: {message}"
+    groups = spans_of(choice, chosen)
+    for span, reason in groups if verbose else groups[:_MOST_REASONS]:
+        yield f"not {span}: {told(reason)}"
     left = len(groups) - _MOST_REASONS
     if left > 0 and not verbose:
-        yield f"and {left} more {'reason' if left == 1 else 'reasons'} (`-v` lists them)"
+        yield f"and {left} more {'reason' if left == 1 else 'reasons'} (`gpuenv explain` lists them)"
     yield from choice.notes
+
+
+def told(reason: Finding) -> str:
+    """What a finding says, and on which of several machines."""
+    return f"{reason.message} (on {reason.machine})" if reason.machine else reason.message
+
+
+def spans_of(choice: Choice, chosen: str) -> list[tuple[str, Finding]]:
+    """The builds passed over, newest first, with one line for releases in a row that have the same reason: `2.11.0 to
+    2.14.1`.
+    """
+    groups: list[tuple[list[str], Finding]] = []
+    for passed in choice.passed_over:
+        version = f"its build {passed.build}" if passed.version == chosen else passed.version
+        same = groups and told(groups[-1][1]) == told(passed.reason)
+        if same and version == passed.version:
+            groups[-1][0].append(version)
+        else:
+            groups.append(([version], passed.reason))
+    return [
+        (versions[0] if len(versions) == 1 else f"{versions[-1]} to {versions[0]}", reason)
+        for versions, reason in groups
+    ]
 
 
 def _show_notes(out: Console, plan: Plan) -> None:
@@ -137,7 +202,8 @@ def _show_wheels(out: Console, plan: Plan) -> None:
     out.print()
 
 
-def _count(plan: Plan) -> str:
+def count_in_words(plan: Plan) -> str:
+    """How many wheels a plan has, and how large they are."""
     known = sum(wheel.size_bytes for wheel in plan.wheels if wheel.size_bytes)
     words = f"{len(plan.wheels)} {'wheel' if len(plan.wheels) == 1 else 'wheels'}"
     return f"{words}, {bytes_in_words(known)}" if known else words

@@ -20,6 +20,7 @@ __all__ = [
     "PlanSet",
     "PlannedPackage",
     "Request",
+    "WhatIf",
 ]
 
 
@@ -81,6 +82,13 @@ class Learned(Noun, frozen=True, kw_only=True):
     reason: Finding | None = None
 
 
+class WhatIf(Noun, frozen=True, kw_only=True):
+    """A single change, such as a newer driver, and what the plan would gain by it, each in words."""
+
+    change: str
+    gains: tuple[str, ...]
+
+
 class Explanation(Noun, frozen=True, kw_only=True):
     """Why this plan and not another, or why there is none, and what would change the answer."""
 
@@ -88,6 +96,7 @@ class Explanation(Noun, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
     learned: tuple[Learned, ...] = ()
+    what_if: tuple[WhatIf, ...] = ()
 
 
 class PlannedPackage(Noun, frozen=True, kw_only=True):
