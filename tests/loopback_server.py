@@ -12,6 +12,8 @@ __all__ = ["serving"]
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    # Clients that ask many things at once would wait a second for a place in the usual queue of five.
+    request_queue_size = 64
 
     def handle_error(self, *_: object) -> None:
         """Nothing: clients hang up at any time."""

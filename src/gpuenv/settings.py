@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 VARIABLES: dict[str, str] = {
-    "GPUENV_DATA_DIR": "Directory that holds named environments (default: the user's data directory).",
+    "GPUENV_DATA_DIR": "Directory of named environments and the user's catalog (default: the user's data directory).",
     "GPUENV_CACHE_DIR": "Directory for what can be made again (default: the user's cache directory).",
     "GPUENV_PYTHON": "Python version to plan for when `--python` is not given.",
     "GPUENV_MACHINE": "Machine to plan for when `--machine` is not given: a file or a short form.",
@@ -27,6 +27,7 @@ VARIABLES: dict[str, str] = {
     "UV_FIND_LINKS": "Further places where `uv` looks for wheels.",
     "UV_INDEX_<NAME>_USERNAME": "User name for the index that UV_INDEX or UV_DEFAULT_INDEX calls NAME.",
     "UV_INDEX_<NAME>_PASSWORD": "Password for the index that UV_INDEX or UV_DEFAULT_INDEX calls NAME.",
+    "GPUENV_INDEX_<NAME>": "Address in place of that of the project index NAME (PYTORCH); empty means never to ask it.",
     "UV_CACHE_DIR": "Where `uv` keeps what it downloaded.",
     "UV_LINK_MODE": "How `uv` puts files from its cache into an environment (hard links where it can).",
     "PYENV_ROOT": "Where pyenv keeps its Pythons, which plans may choose among.",
@@ -46,8 +47,26 @@ VARIABLES: dict[str, str] = {
 PROBE_TIMEOUT_SECONDS = 15.0
 """How long one question to a driver may take before it counts as unanswered."""
 
+CATALOG_BUDGET_GB = 1.0
+"""How many GB of wheels `gpuenv catalog` opens when nobody says how many."""
+
+CATALOG_PROJECTS_AT_ONCE = 4
+"""How many projects are asked for at once while the catalog is built."""
+
+CATALOG_WHEELS_AT_ONCE = 2
+"""How many wheels are read at once while the catalog is built."""
+
 UV_CONCURRENT_DOWNLOADS = 32
 """How many files `uv` fetches at once when the user set no bound of their own."""
+
+PROJECT_INDEX_SECONDS = 1.5
+"""How long a plan waits for projects' own indexes in all."""
+
+PROJECT_INDEX_KEPT_SECONDS = 6 * 3600.0
+"""How long what a project's own index answered is taken for current."""
+
+PROJECT_INDEX_SILENT_SECONDS = 600.0
+"""How long a project's own index that did not answer is not asked again."""
 
 
 def variable(name: str, environ: Mapping[str, str] | None = None) -> str | None:
@@ -57,9 +76,22 @@ def variable(name: str, environ: Mapping[str, str] | None = None) -> str | None:
     return (os.environ if environ is None else environ).get(name)
 
 
+def project_index(name: str, environ: Mapping[str, str] | None = None) -> str | None:
+    """The user's address for the project index `name` (`GPUENV_INDEX_PYTORCH`), with capitals and `_` for all but
+    letters and digits; None when it is not set, empty when that index is not to be asked.
+    """
+    key = "GPUENV_INDEX_" + "".join(one if one.isascii() and one.isalnum() else "_" for one in name.upper())
+    return (os.environ if environ is None else environ).get(key)
+
+
 def data_directory() -> Path:
     """Where named environments live."""
     return _directory("GPUENV_DATA_DIR", "user_data_path")
+
+
+def catalog_directory() -> Path:
+    """Where the user's own copy of the catalog lives."""
+    return data_directory() / "catalog"
 
 
 def cache_directory() -> Path:

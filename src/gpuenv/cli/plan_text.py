@@ -26,16 +26,7 @@ __all__ = [
     "spans_of",
     "told",
 ]
-    "count_in_words",
-    "runs_on",
-    "show_done",
-    "show_machines",
-    "show_packages",
-    "show_plans",
-    "show_reasons",
-    "spans_of",
-    "told",
-]
+
 
 _MOST_REASONS = 4
 # Packages that use a GPU themselves, not through another one.

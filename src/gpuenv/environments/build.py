@@ -52,17 +52,27 @@ def check_plan(plan: Plan) -> None:
     variables_of(plan)
 
 
-def build(plan: Plan, new: Path, *, name: str, created: datetime, changed: datetime, report: Reporter) -> None:
+def build(
+    plan: Plan,
+    new: Path,
+    *,
+    name: str,
+    created: datetime,
+    changed: datetime,
+    offline: bool = False,
+    report: Reporter,
+) -> None:
     """Make the environment of `plan` in the directory `new`, which is not there yet; its state is written last.
 
-    `name` is shown by the prompt of an active shell. The directory can be renamed afterwards. Failures of uv are
-    told apart by `uv.explain_failure`; what was built by then is left to the caller.
+    `name` is shown by the prompt of an active shell. The directory can be renamed afterwards. With `offline` only what
+    `uv` has in its cache is installed. Failures of uv are told apart by `uv.explain_failure`; what was built by then is
+    left to the caller.
     """
     report.step(f"making a virtual environment with Python {plan.python}")
     _make_virtual_environment(plan, new, name=name, report=report)
     layout.own_directory(new).mkdir()
     report.step("installing packages with uv")
-    _install(plan, new, report=report)
+    _install(plan, new, offline=offline, report=report)
     library = layout.library_of(new)
     if library is None:
         raise ToolError("`uv` made an environment without a library", reasons=(f"`{new}`",))
@@ -89,11 +99,11 @@ def _make_virtual_environment(plan: Plan, new: Path, *, name: str, report: Repor
         raise _no_python(plan, f"`{plan.interpreter or plan.python}` is Python {made} now")
 
 
-def _install(plan: Plan, new: Path, *, report: Reporter) -> None:
+def _install(plan: Plan, new: Path, *, offline: bool, report: Reporter) -> None:
     lock = layout.lock_text_path(new)
     write_whole(lock, plan.pylock)
     command: list[str | Path] = ["pip", "sync", "--preview-features", "pylock", "--python", new]
-    command += ["--allow-empty-requirements", "--only-binary", ":all:"]
+    command += ["--allow-empty-requirements", "--only-binary", ":all:", *(["--offline"] if offline else [])]
     packages = read_lock(plan.pylock)
     # After `--only-binary :all:`, a package is built from source only where it is named here.
     command += [word for package in packages if package.only_source for word in ("--no-binary", package.name)]

@@ -26,12 +26,12 @@ from gpuenv.model import Plan, Reporter
 __all__ = ["create", "remove", "replace"]
 
 
-def create(plan: Plan, prefix: Path, *, report: Reporter, force: bool = False) -> Environment:
+def create(plan: Plan, prefix: Path, *, report: Reporter, force: bool = False, offline: bool = False) -> Environment:
     """Make the environment of `plan` at `prefix`, which is empty or not there; with `force` also over one of ours.
 
-    Nothing stands at `prefix` until all of it does. RequestError when something is in the way or the plan is for
-    another kind of machine, UnavailableError for network, disk, interpreter or another writer, IntegrityError for a
-    file that is not the planned one.
+    Nothing stands at `prefix` until all of it does. With `offline` only cached files are used. RequestError when
+    something is in the way or the plan is for another kind of machine, UnavailableError for network, disk, interpreter
+    or another writer, IntegrityError for a file that is not the planned one.
     """
     prefix = real_prefix(prefix)
     check_plan(plan)
@@ -40,13 +40,19 @@ def create(plan: Plan, prefix: Path, *, report: Reporter, force: bool = False) -
         now = datetime.now(UTC)
         new = layout.beside(prefix, "new")
         check_space(plan, prefix.parent, report=report)
-        build(plan, new, name=prefix.name, created=now, changed=now, report=report)
+        build(plan, new, name=prefix.name, created=now, changed=now, offline=offline, report=report)
         put_in_place(new, prefix)
         return Environment(prefix=prefix, state=read_state(prefix))
 
 
 def replace(
-    plan: Plan, prefix: Path, *, report: Reporter, drop_foreign: bool = False, seen: Environment | None = None
+    plan: Plan,
+    prefix: Path,
+    *,
+    report: Reporter,
+    drop_foreign: bool = False,
+    seen: Environment | None = None,
+    offline: bool = False,
 ) -> Environment:
     """Make the environment at `prefix` that of the new `plan`; until it is complete, the old one stays in use.
 
@@ -69,7 +75,8 @@ def replace(
         check_foreign(old, plan, drop=drop_foreign, report=report)
         new = layout.beside(prefix, "new")
         check_space(plan, prefix.parent, report=report)
-        build(plan, new, name=prefix.name, created=old.created, changed=datetime.now(UTC), report=report)
+        now = datetime.now(UTC)
+        build(plan, new, name=prefix.name, created=old.created, changed=now, offline=offline, report=report)
         if carried := carry_over(prefix, new):
             report.detail(f"kept {len(carried)} files of your own, such as `{carried[0]}`")
         shutil.copymode(prefix, new)

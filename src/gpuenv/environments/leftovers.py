@@ -22,7 +22,7 @@ from gpuenv.errors import UnavailableError
 if TYPE_CHECKING:
     import psutil
 
-__all__ = ["delete_tree", "discard", "sweep", "sweep_neighbours"]
+__all__ = ["delete_tree", "discard", "end_orphans", "sweep", "sweep_neighbours"]
 
 _KILL_WAIT_SECONDS = 5.0
 
@@ -44,7 +44,7 @@ def sweep_neighbours(prefix: Path) -> None:
 
 def discard(path: Path, prefix: Path) -> None:
     """Delete a directory beside `prefix`; what cannot be deleted now is left for the next command."""
-    _end_orphans(path)
+    end_orphans(path)
     # Renamed first: what is half deleted must never be taken for a new environment.
     doomed = layout.beside(prefix, "old")
     try:
@@ -65,7 +65,7 @@ def delete_tree(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
-def _end_orphans(path: Path) -> None:
+def end_orphans(path: Path) -> None:
     """End each `uv` that still fills `path`, known by that unique path in its command line."""
     import psutil
 

@@ -32,33 +32,37 @@ class Holder(Noun, frozen=True, kw_only=True):
 
 
 @contextmanager
-def holding(prefix: Path, doing: str, *, wait_seconds: float = LOCK_WAIT_SECONDS) -> Iterator[None]:
+def holding(
+    prefix: Path, doing: str, *, wait_seconds: float = LOCK_WAIT_SECONDS, at: Path | None = None
+) -> Iterator[None]:
     """Inside, nobody else changes `prefix`; UnavailableError names who does when it stays locked.
 
-    The lock is the operating system's, so it ends with its holder. The parent directory must exist.
+    The lock is the operating system's, so it ends with its holder. It lies beside `prefix`, or beside `at`, whose
+    parent directory must exist.
     """
     import filelock
 
-    lock = filelock.FileLock(layout.lock_path(prefix))
+    place = at or prefix
+    lock = filelock.FileLock(layout.lock_path(place))
     try:
         # File systems without locks (Lustre without -o flock) get a lock by existence, and a warning about it.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             lock.acquire(timeout=wait_seconds)
     except filelock.Timeout as error:
-        if not layout.lock_path(prefix).exists():
+        if not layout.lock_path(place).exists():
             # Some systems of files (/proc) say of a file that cannot be made that it is not there.
             raise UnavailableError(
-                f"no file can be made in `{prefix.parent}`", hints=("choose another place with `-p PATH`",)
+                f"no file can be made in `{place.parent}`", hints=("choose another place with `-p PATH`",)
             ) from error
-        raise _held_by_another(prefix) from error
+        raise _held_by_another(prefix, place) from error
     except OSError as error:
         raise explain_refusal(error, doing, prefix) from error
     try:
-        _sign(prefix, doing)
+        _sign(place, doing)
         yield
     finally:
-        _leave(prefix, lock)
+        _leave(place, lock)
 
 
 def _sign(prefix: Path, doing: str) -> None:
@@ -82,9 +86,9 @@ def _leave(prefix: Path, lock: object) -> None:
         lock.release()
 
 
-def _held_by_another(prefix: Path) -> UnavailableError:
+def _held_by_another(prefix: Path, place: Path) -> UnavailableError:
     try:
-        holder = from_json(layout.holder_path(prefix).read_bytes(), Holder)
+        holder = from_json(layout.holder_path(place).read_bytes(), Holder)
     except (OSError, FormatError):
         return UnavailableError(
             f"another gpuenv is changing `{prefix}`",

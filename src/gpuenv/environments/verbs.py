@@ -9,8 +9,10 @@ import msgspec
 from packaging.utils import canonicalize_name
 
 from gpuenv.channels.pylock import read_lock
+from gpuenv.environments import layout
 from gpuenv.environments.changes import create, replace
 from gpuenv.environments.foreign import foreign_packages
+from gpuenv.environments.naming import real_prefix
 from gpuenv.environments.state import Environment, load
 from gpuenv.errors import NoPlanError, RequestError
 from gpuenv.machines.interpreters import Interpreter, find_interpreters
@@ -18,7 +20,7 @@ from gpuenv.model import Machine, Plan, Reporter, Request
 from gpuenv.plans.make import make_plan
 from gpuenv.plans.specs import spec_name
 
-__all__ = ["Change", "create_environment", "install", "uninstall", "update"]
+__all__ = ["Change", "apply_plan", "create_environment", "install", "plan_install", "uninstall", "update"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,21 @@ def create_environment(
     return Change(environment=create(plan, prefix, report=report, force=force), before=None)
 
 
+def apply_plan(
+    plan: Plan, prefix: Path, *, report: Reporter, offline: bool = False, drop_foreign: bool = False
+) -> Change:
+    """Make the environment at `prefix` that of a finished `plan`, whether there is one yet or not.
+
+    With `offline` only files in the cache of `uv` are used. Errors as those of `create` and `replace`.
+    """
+    real = real_prefix(prefix)
+    if not (layout.is_environment(real) or layout.journal_path(real).exists()):
+        return Change(environment=create(plan, prefix, report=report, offline=offline), before=None)
+    old = load(prefix)
+    new = replace(plan, prefix, report=report, drop_foreign=drop_foreign, seen=old, offline=offline)
+    return Change(environment=new, before=old.plan)
+
+
 def install(
     specs: tuple[str, ...], prefix: Path, *, machine: Machine, report: Reporter, drop_foreign: bool = False
 ) -> Change:
@@ -45,10 +62,17 @@ def install(
     What is installed stays at its version where the new request allows it.
     """
     old = load(prefix)
-    names = {spec_name(spec) for spec in specs}
-    kept = tuple(spec for spec in old.plan.request.specs if spec_name(spec) not in names)
-    wanted = (*kept, *specs, *_carried(old, names, drop=drop_foreign))
+    wanted = _with_more(old, specs, drop=drop_foreign)
     return _change(old, wanted, machine, report, keep=old.plan, drop_foreign=drop_foreign)
+
+
+def plan_install(
+    specs: tuple[str, ...], prefix: Path, *, machine: Machine, report: Reporter, drop_foreign: bool = False
+) -> tuple[Plan, Plan]:
+    """The plan of the environment at `prefix`, and the one that `install` would make it; nothing is changed."""
+    old = load(prefix)
+    wanted = _with_more(old, specs, drop=drop_foreign)
+    return old.plan, _planned(old, wanted, machine, report, keep=old.plan)
 
 
 def uninstall(
@@ -88,6 +112,12 @@ def update(
     return _change(old, wanted, machine, report, keep=keep, renew=frozenset(gone), drop_foreign=drop_foreign)
 
 
+def _with_more(old: Environment, specs: tuple[str, ...], *, drop: bool) -> tuple[str, ...]:
+    names = {spec_name(spec) for spec in specs}
+    kept = tuple(spec for spec in old.plan.request.specs if spec_name(spec) not in names)
+    return (*kept, *specs, *_carried(old, names, drop=drop))
+
+
 def _carried(old: Environment, names: set[str], *, drop: bool) -> tuple[str, ...]:
     if drop:
         return ()
@@ -104,19 +134,30 @@ def _change(
     renew: frozenset[str] = frozenset(),
     drop_foreign: bool,
 ) -> Change:
+    plan = _planned(old, specs, machine, report, keep=keep, renew=renew)
+    environment = replace(plan, old.prefix, report=report, drop_foreign=drop_foreign, seen=old)
+    return Change(environment=environment, before=old.plan)
+
+
+def _planned(
+    old: Environment,
+    specs: tuple[str, ...],
+    machine: Machine,
+    report: Reporter,
+    *,
+    keep: Plan | None,
+    renew: frozenset[str] = frozenset(),
+) -> Plan:
     request = msgspec.structs.replace(old.plan.request, specs=specs)
     own = Interpreter(version=old.plan.python, path=old.plan.interpreter or "", found_by="environment")
     asks_python = any(spec_name(spec) == "python" for spec in specs)
     interpreters = find_interpreters() if asks_python or not old.plan.interpreter else (own,)
-    plan = None
     if keep is not None:
         try:
-            plan = make_plan(request, machine, interpreters=interpreters, report=report, keep=keep, renew=renew)
+            return make_plan(request, machine, interpreters=interpreters, report=report, keep=keep, renew=renew)
         except NoPlanError:
             report.detail("what is installed cannot stay as it is")
-    plan = plan or make_plan(request, machine, interpreters=interpreters, report=report)
-    environment = replace(plan, old.prefix, report=report, drop_foreign=drop_foreign, seen=old)
-    return Change(environment=environment, before=old.plan)
+    return make_plan(request, machine, interpreters=interpreters, report=report)
 
 
 def _not_asked_for(name: str, old: Environment, asked: set[str]) -> RequestError:

@@ -4,10 +4,12 @@ Nothing here reads a file, asks a driver or decides anything. Sizes are bytes. A
 is None (or the state `unknown`), which is never the same as knowing that it is absent.
 """
 
-from gpuenv.model import artifact, documents, environment, machine, needs, nouns, plan, telling
+from gpuenv.model import artifact, catalog, documents, environment, lock, machine, needs, nouns, plan, telling
 from gpuenv.model.artifact import *
+from gpuenv.model.catalog import *
 from gpuenv.model.documents import *
 from gpuenv.model.environment import *
+from gpuenv.model.lock import *
 from gpuenv.model.machine import *
 from gpuenv.model.needs import *
 from gpuenv.model.nouns import *
@@ -16,8 +18,10 @@ from gpuenv.model.telling import *
 
 __all__ = []
 __all__ += artifact.__all__
+__all__ += catalog.__all__
 __all__ += documents.__all__
 __all__ += environment.__all__
+__all__ += lock.__all__
 __all__ += machine.__all__
 __all__ += needs.__all__
 __all__ += nouns.__all__

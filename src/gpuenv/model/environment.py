@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from gpuenv.model.needs import GpuSupport
 from gpuenv.model.nouns import JSON_VERSION, Noun, Verdict
+from gpuenv.model.plan import Plan
 
-__all__ = ["EnvironmentList", "EnvironmentRow", "InstalledPackage", "PackageList"]
+__all__ = [
+    "Conflict",
+    "DistributionChange",
+    "EnvironmentList",
+    "EnvironmentRow",
+    "InstallReport",
+    "InstalledPackage",
+    "PackageList",
+]
 
 
 class InstalledPackage(Noun, frozen=True, kw_only=True):
@@ -53,3 +62,41 @@ class EnvironmentList(Noun, frozen=True, kw_only=True):
 
     version: int = JSON_VERSION
     environments: tuple[EnvironmentRow, ...] = ()
+
+
+class DistributionChange(Noun, frozen=True, kw_only=True):
+    """One distribution before and after a change; `before` is None for one that comes, `after` for one that goes."""
+
+    name: str
+    before: str | None = None
+    after: str | None = None
+
+
+class Conflict(Noun, frozen=True, kw_only=True):
+    """An installed distribution whose requirement is not met: `found` is the version there is, None for none."""
+
+    name: str
+    version: str
+    requires: str
+    found: str | None = None
+
+
+class InstallReport(Noun, frozen=True, kw_only=True):
+    """What an installation into an environment that gpuenv did not make changes, or changed (`done`).
+
+    `kept` are distributions from a directory or an address, which stay as they are; `conflicts` those that hold
+    afterwards, as far as they are known, `conflicts_before` those that were there already. `variables` are set at each
+    start of the environment's Python. `plan` is None where nothing was planned, as for an undo.
+    """
+
+    version: int = JSON_VERSION
+    prefix: str
+    python: str
+    done: bool = False
+    changes: tuple[DistributionChange, ...] = ()
+    kept: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    conflicts_before: tuple[Conflict, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
+    variables: dict[str, str] = {}
+    plan: Plan | None = None

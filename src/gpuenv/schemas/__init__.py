@@ -8,6 +8,9 @@ from __future__ import annotations
 from gpuenv.environments.state import EnvironmentState
 from gpuenv.machines.recording import Recording
 from gpuenv.model import (
+    CatalogStatus,
+    CatalogUpdate,
+    CatalogVerification,
     CheckReport,
     EnvironmentList,
     ErrorDocument,
@@ -22,6 +25,9 @@ from gpuenv.model import (
 __all__ = ["DOCUMENTS"]
 
 DOCUMENTS: dict[str, type] = {
+    "catalog-status": CatalogStatus,
+    "catalog-update": CatalogUpdate,
+    "catalog-verification": CatalogVerification,
     "check": CheckReport,
     "environment": EnvironmentState,
     "environments": EnvironmentList,

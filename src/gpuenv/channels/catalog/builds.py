@@ -10,6 +10,7 @@ from functools import cache
 import msgspec
 from packaging.specifiers import SpecifierSet
 
+from gpuenv.artifacts.alternatives import find_alternatives
 from gpuenv.artifacts.cuda_lines import NVIDIA_PREFIXES, CudaLine, cuda_line, is_runtime, line_from_text
 from gpuenv.artifacts.required import EXTRA, Required
 from gpuenv.channels.catalog.projects import BuildRule, Project, find_project
@@ -66,6 +67,11 @@ def builds_of(project: Project, platform: str, python: str) -> tuple[Build, ...]
     return _builds_of(project.name, platform, python)
 
 
+def forget_loaded() -> None:
+    """Lets the builds be made anew, since they depend on the releases."""
+    _builds_of.cache_clear()
+
+
 @cache
 def _builds_of(name: str, platform: str, python: str) -> tuple[Build, ...]:
     # One plan asks for the same builds several times, and what the catalog says of them does not change.
@@ -107,7 +113,7 @@ def _build(
     words = {"version": release.version, "line": line.oldest if line else ""}
     depends: list[str] = []
     constrains: list[str] = []
-    if line and (not project.library or rule.cuda or is_runtime(rule.wheel)):
+    if line and not rule.linked_in and (not project.library or rule.cuda or is_runtime(rule.wheel)):
         (depends if rule.gpu or project.library else constrains).append(f"cuda-version {line.conda_spec}")
     depends += [text.format_map(words) for text in rule.depends]
     depends += _dependencies(project, rule, requirements)
@@ -237,7 +243,14 @@ def _code(rule: BuildRule, release: Release, platform: str) -> tuple[LibraryCode
     readings = [row.code.get(platform) for row in holders]
     if not readings or None in readings:
         return None
-    return tuple(library for reading in readings if reading for library in library_code(reading))
+    return tuple(library for reading in readings if reading for library in _told_apart(library_code(reading)))
+
+
+def _told_apart(libraries: tuple[LibraryCode, ...]) -> Iterator[LibraryCode]:
+    """The libraries of one wheel; those of which one is loaded, by the CUDA in use, say for which."""
+    alternatives = find_alternatives(library.name for library in libraries)
+    for library in libraries:
+        yield msgspec.structs.replace(library, loaded_for=alternatives.get(library.name))
 
 
 def _metapackages(project: Project, builds: list[Build]) -> Iterator[Build]:

@@ -13,7 +13,17 @@ from gpuenv.channels.catalog.releases import wheel_names
 from gpuenv.errors import FormatError
 from gpuenv.model import GpuSupport, Jit, Noun, from_builtins
 
-__all__ = ["BuildRule", "Metapackage", "Opening", "Project", "Wheel", "find_project", "nearest_names", "project_names"]
+__all__ = [
+    "BuildRule",
+    "Metapackage",
+    "Opening",
+    "Project",
+    "ProjectIndex",
+    "Wheel",
+    "find_project",
+    "nearest_names",
+    "project_names",
+]
 
 
 class BuildRule(Noun, frozen=True, kw_only=True):
@@ -28,7 +38,8 @@ class BuildRule(Noun, frozen=True, kw_only=True):
     wheels of the same version that hold the kernels. `through` names the package that this build works through: when
     a request names any such package, builds for the others are left out. A build with `beside` is there only for
     requests that name that package as well. In `requires`, `{line}` stands for the CUDA line of the release.
-    `runs_without_gpu` marks a GPU build that also computes where there is no GPU.
+    `runs_without_gpu` marks a GPU build that also computes where there is no GPU. `linked_in` marks one that shares no
+    CUDA library with other packages, so that its CUDA line binds the driver and nothing else in the environment.
     """
 
     label: str
@@ -56,6 +67,7 @@ class BuildRule(Noun, frozen=True, kw_only=True):
     source: str | None = None
     note: str | None = None
     runs_without_gpu: bool = False
+    linked_in: bool = False
 
 
 class Opening(Noun, frozen=True, kw_only=True):
@@ -94,6 +106,21 @@ class Metapackage(Noun, frozen=True, kw_only=True):
     version: str | None = None
 
 
+class ProjectIndex(Noun, frozen=True, kw_only=True):
+    """An index of a project's own, which serves `wheels` in more builds than PyPI has.
+
+    `{line}` in `url` stands for one of `lines`: `cpu`, or a CUDA version as `cu126`; without lines there is one page
+    per wheel. Projects whose wheels go together name one index: the first has the address, the others its name alone.
+    `source` says where the address was read.
+    """
+
+    name: str
+    url: str = ""
+    lines: tuple[str, ...] = ()
+    wheels: tuple[str, ...] = ()
+    source: str | None = None
+
+
 class GpuNote(Noun, frozen=True, kw_only=True):
     """What to tell those who want the GPU build of a project on a system where there is none (any more)."""
 
@@ -116,7 +143,7 @@ class Project(Noun, frozen=True, kw_only=True):
 
     `library` marks what other packages stand on: it is judged only where a GPU could use it. `listed` is False for a
     wheel that the catalog holds releases of, for the solver, without a file of its own: users who ask for it by name
-    get what the index has. `wheels` say what `gpuenv catalog build` reads for it.
+    get what the index has. `indexes` are the project's own. `wheels` say what `gpuenv catalog build` reads for it.
     """
 
     name: str
@@ -131,6 +158,7 @@ class Project(Noun, frozen=True, kw_only=True):
     metapackages: tuple[Metapackage, ...] = ()
     unavailable: tuple[Unavailable, ...] = ()
     gpu_notes: tuple[GpuNote, ...] = ()
+    indexes: tuple[ProjectIndex, ...] = ()
 
 
 @cache
@@ -168,6 +196,11 @@ _LIBRARY = Project(name="", library=True, listed=False)
 def find_project(name: str) -> Project | None:
     """The project that goes by `name` in either world (`pytorch`, `torch`, `tensorflow-gpu`, `nvidia-nccl-cu12`)."""
     return _by_name().get(name)
+
+
+def forget_loaded() -> None:
+    """Lets the names be found anew, since which there are depends on the releases."""
+    _by_name.cache_clear()
 
 
 def project_names() -> tuple[str, ...]:

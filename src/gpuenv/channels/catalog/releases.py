@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import msgspec
 
+from gpuenv import settings
+from gpuenv.channels.catalog.own_copy import SUFFIX, OwnCopy
 from gpuenv.errors import FormatError
 from gpuenv.facts.libraries import selects_at_run_time
 from gpuenv.model import LibraryCode, Noun, UnitGroup
 from gpuenv.versions import CodeImage
 
-__all__ = ["PlatformWheels", "Release", "releases_of", "wheel_names"]
+__all__ = [
+    "CodeReading",
+    "LoadedRows",
+    "PlatformWheels",
+    "RawGroup",
+    "RawLibrary",
+    "Release",
+    "catalog_problems",
+    "decode_rows",
+    "forget_loaded",
+    "load_rows",
+    "newest_date",
+    "own_copy",
+    "packaged_content",
+    "releases_of",
+    "wheel_names",
+]
 
 DATA = Path(__file__).with_name("releases")
 """One file per name on the index, with one release a line, by version."""
 
-_SUFFIX = ".jsonl"
+_DATE = re.compile(rb'"read":"(\d{4}-\d{2}-\d{2})"')
 
 
 class PlatformWheels(Noun, frozen=True, kw_only=True):
@@ -39,9 +59,9 @@ class RawLibrary(Noun, frozen=True, kw_only=True):
     """One library's GPU code as it stands in the data file."""
 
     name: str
+    size_bytes: int = 0
     groups: tuple[RawGroup, ...]
     relocatable: tuple[RawGroup, ...] = ()
-    size_bytes: int = 0
 
 
 class CodeReading(Noun, frozen=True, kw_only=True):
@@ -53,7 +73,11 @@ class CodeReading(Noun, frozen=True, kw_only=True):
 
 
 class Release(Noun, frozen=True, kw_only=True):
-    """One release of one project on the index. `code` holds a reading for the platforms that were looked into."""
+    """One release of one project on the index. `code` holds a reading for the platforms that were looked into.
+
+    `read` is the day (2026-11-24) on which something in the row last changed. `withdrawn` says why the index gives the
+    release no more (it was yanked, it is gone), None where it does.
+    """
 
     wheel: str
     version: str
@@ -64,31 +88,102 @@ class Release(Noun, frozen=True, kw_only=True):
     requires: tuple[str, ...] = ()
     code: dict[str, CodeReading] = {}
     read: str
+    withdrawn: str | None = None
 
 
-@cache
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedRows:
+    """The rows of one name as they were loaded; `size_bytes` is that of their file. `is_own`: the user's own copy."""
+
+    rows: tuple[Release, ...] = ()
+    is_own: bool = False
+    size_bytes: int = 0
+
+
 def releases_of(wheel: str) -> tuple[Release, ...]:
     """All releases of the project that the index calls `wheel`; empty when the catalog does not hold it.
 
-    Only the file of that project is read. FormatError when it is damaged.
+    Only the file of that project is read: the user's own where it is sound and not older by the dates in it, else the
+    one that came with gpuenv. FormatError when the latter is damaged.
     """
-    if wheel not in wheel_names():
-        return ()
-    path = DATA / f"{wheel}{_SUFFIX}"
+    return load_rows(wheel).rows
+
+
+@cache
+def load_rows(wheel: str) -> LoadedRows:
+    """As `releases_of`, and where the rows are from."""
+    own = own_copy()
+    date = own.date(wheel)
+    packaged = packaged_content(wheel)
+    if date is not None and date >= newest_date(packaged) and (content := own.content(wheel)) is not None:
+        try:
+            return LoadedRows(rows=decode_rows(content), is_own=True, size_bytes=len(content))
+        except FormatError as error:
+            own.give_up(wheel, error.message)
     try:
-        return tuple(msgspec.json.Decoder(Release).decode_lines(path.read_bytes()))
-    except (OSError, msgspec.MsgspecError) as error:
-        raise FormatError(
-            f"the catalog that came with gpuenv is damaged: `{path.name}`",
-            reasons=(str(error),),
-            hints=("install it again: `pip install --force-reinstall gpuenv`",),
-        ) from error
+        return LoadedRows(rows=decode_rows(packaged), size_bytes=len(packaged))
+    except FormatError as error:
+        raise _damaged(wheel, error.message) from error
+
+
+def decode_rows(content: bytes) -> tuple[Release, ...]:
+    """The releases in the lines of a file; FormatError where they are none."""
+    try:
+        return tuple(msgspec.json.Decoder(Release).decode_lines(content))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise FormatError(str(error)[:300]) from error
+
+
+def newest_date(content: bytes) -> str:
+    """The newest day in the rows of a file, empty for none; the rows are searched and not read."""
+    return max(_DATE.findall(content), default=b"").decode()
+
+
+def packaged_content(wheel: str) -> bytes:
+    """The rows that came with gpuenv as they stand in their file, empty for none; FormatError when it is damaged."""
+    if wheel not in _packaged_names():
+        return b""
+    try:
+        return (DATA / f"{wheel}{SUFFIX}").read_bytes()
+    except OSError as error:
+        raise _damaged(wheel, error.strerror or str(error)) from error
+
+
+def _damaged(wheel: str, why: str) -> FormatError:
+    return FormatError(
+        f"the catalog that came with gpuenv is damaged: `{wheel}{SUFFIX}`",
+        reasons=(why,),
+        hints=("install it again: `pip install --force-reinstall gpuenv`",),
+    )
+
+
+@cache
+def own_copy() -> OwnCopy:
+    """The user's own copy of the catalog, with nothing in it where there is none."""
+    return OwnCopy(settings.catalog_directory())
+
+
+def catalog_problems() -> tuple[str, ...]:
+    """What is wrong with the user's own copy of the catalog, as far as it was looked at, a sentence each."""
+    return own_copy().problems
 
 
 @cache
 def wheel_names() -> frozenset[str]:
     """The names on the index that the catalog holds releases of."""
-    return frozenset(path.name.removesuffix(_SUFFIX) for path in DATA.iterdir() if path.name.endswith(_SUFFIX))
+    manifest = own_copy().manifest
+    return _packaged_names() | (manifest.files.keys() if manifest else frozenset())
+
+
+@cache
+def _packaged_names() -> frozenset[str]:
+    return frozenset(path.name.removesuffix(SUFFIX) for path in DATA.iterdir() if path.name.endswith(SUFFIX))
+
+
+def forget_loaded() -> None:
+    """Lets all of it be loaded anew."""
+    for loaded in (load_rows, own_copy, wheel_names, _packaged_names):
+        loaded.cache_clear()
 
 
 def library_code(reading: CodeReading) -> tuple[LibraryCode, ...]:
