@@ -35,6 +35,7 @@ def uv_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def only_loopback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
     """No index, cache or setting of the user's reaches `uv`; to be given one with `UV_DEFAULT_INDEX`."""
     leave_alone(monkeypatch, tmp_path / "uv-cache")
+    monkeypatch.setenv("GPUENV_CACHE_DIR", str(tmp_path / "cache"))
     return monkeypatch
 
 
