@@ -163,6 +163,8 @@ class _Parts:
             try:
                 self._alone[index] = self._layer((index,))
             except NoPlanError as refusal:
+                if len(self.machines) == 1:
+                    raise
                 raise NoPlanError(
                     f"{refusal.message} ({self._name(index)})",
                     reasons=refusal.reasons,

@@ -15,6 +15,7 @@ from gpuenv.channels.catalog import Build, nearest_names
 from gpuenv.errors import GpuenvError, NoPlanError, RequestError, UnavailableError
 from gpuenv.model import Plan, Reporter
 from gpuenv.plans.candidates import Tier
+from gpuenv.plans.conflicts import is_of_uv
 from gpuenv.plans.layer import Layer, bound_to, choose_layer, gpu_spots
 from gpuenv.plans.pythons import PythonChoice
 from gpuenv.plans.setting import Setting
@@ -82,8 +83,9 @@ def resolve(
             pylock = lock(layer, [*_ranges(layer, wanted), *plain], _forbidden_libraries(layer))
             decided = _as_decided(layer, wanted, setting, pylock, conflict)
             return decided, lock(decided, [*_pins(decided), *plain], _library_pins(decided))
-        except NoPlanError:
-            raise _not_all_on_index(conflict, layer) or conflict from None
+        except NoPlanError as still:
+            # What excludes all allowed versions says more than what excludes the pins.
+            raise _not_all_on_index(conflict, layer) or (still if is_of_uv(still) else conflict) from None
 
 
 def _in_other_builds(layer: Layer, wanted: Wanted, setting: Setting) -> Iterator[Layer]:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from gpuenv.channels.destinations import destination_of
 from gpuenv.errors import NoPlanError
 from gpuenv.model import Learned, Plan, Reporter, Verdict
 from gpuenv.plans.candidates import Candidate, objections
+from gpuenv.plans.conflicts import in_own_words
 from gpuenv.plans.knowledge import WheelRelease
 from gpuenv.plans.layer import Layer, choose_layer
 from gpuenv.plans.learning import Learner
@@ -120,7 +124,7 @@ class Rounds:
             )
         except NoPlanError as conflict:
             if not self.refused:
-                raise
+                raise self._in_own_words(conflict, layer) from conflict
             names = dict.fromkeys(f"`{one.file.name}`" for one in self.refused)
             raise NoPlanError(
                 f"no release of {listed([*names])} that fits runs on this machine",
@@ -128,6 +132,15 @@ class Rounds:
                 hints=tuple(dict.fromkeys(hint for one in self.refused if one.reason for hint in one.reason.hints)),
                 details="\n".join((*conflict.reasons, conflict.details)).strip(),
             ) from conflict
+
+    def _in_own_words(self, conflict: NoPlanError, layer: Layer) -> NoPlanError:
+        typed: dict[str, str] = {canonicalize_name(Requirement(text).name): text for text in self.wanted.plain}
+        for spec in self.specs:
+            pick = layer.picks.get(spec.project.name)
+            if pick and pick.build.wheel:
+                typed[canonicalize_name(pick.build.wheel)] = spec.typed
+        place = f"Python {self.interpreter.version} on {self.setting.platform}"
+        return in_own_words(conflict, typed, place=place)
 
     def _read(self, layer: Layer) -> bool:
         """Whether something of the layer had to be read first."""
