@@ -22,6 +22,8 @@ def leave_alone(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("UV_CACHE_DIR", str(cache))
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    for name in ("PYTORCH", "PADDLE"):
+        monkeypatch.setenv(f"GPUENV_INDEX_{name}", "")
 
 
 @contextmanager

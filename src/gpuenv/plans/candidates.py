@@ -212,7 +212,7 @@ def _as_its_neighbours(candidate: Candidate, judged: list[Candidate]) -> Candida
 
 
 def _same_wheel(one: Build, other: Build) -> bool:
-    return (one.wheel, one.extras) == (other.wheel, other.extras)
+    return (one.wheel, one.extras, one.index) == (other.wheel, other.extras, other.index)
 
 
 def _release(candidate: Candidate) -> Version:

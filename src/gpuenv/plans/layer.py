@@ -167,7 +167,7 @@ def bound_to(layer: Layer, specs: tuple[GpuSpec, ...], name: str) -> list[Candid
     return [
         one
         for one in layer.candidates[name]
-        if one.build.wheel == pick.build.wheel
+        if (one.build.wheel, one.build.index) == (pick.build.wheel, pick.build.index)
         and one.build.extras == pick.build.extras
         and one.tier <= layer.worst
         and all(matches(text, one) for text in texts)

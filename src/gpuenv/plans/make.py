@@ -13,6 +13,7 @@ from gpuenv.machines.interpreters import Interpreter
 from gpuenv.model import Machine, Plan, PlannedPackage, Reporter, Request, Silence
 from gpuenv.plans.candidates import Candidate
 from gpuenv.plans.explain import explain
+from gpuenv.plans.indexes import ProjectIndexes
 from gpuenv.plans.keeping import kept_bounds
 from gpuenv.plans.knowledge import Knowledge
 from gpuenv.plans.layer import Layer, choose_layer
@@ -21,7 +22,6 @@ from gpuenv.plans.pythons import PythonChoice, choose_pythons
 from gpuenv.plans.rounds import Rounds, Settled
 from gpuenv.plans.setting import Setting
 from gpuenv.plans.specs import Wanted, read_specs
-from gpuenv.plans.wheels import locked_wheels
 from gpuenv.targets.means import open_means
 
 __all__ = ["make_plan"]
@@ -63,7 +63,15 @@ def make_plan(
         def setting_for(python: str) -> Setting:
             return Setting.of(request, here(python), knowledge)
 
-        interpreter, setting, layer = _first_that_fits(wanted, setting_for, pythons, bounds)
+        indexes = ProjectIndexes(policy=request.indexes, offline=offline, report=report)
+        if keep and keep.indexes:
+            indexes.widen(wanted.gpu, setting_for(keep.python))
+        try:
+            interpreter, setting, layer = _first_that_fits(wanted, setting_for, pythons, bounds)
+        except NoPlanError:
+            if not indexes.widen(wanted.gpu, setting_for(pythons[0].version)):
+                raise
+            interpreter, setting, layer = _first_that_fits(wanted, setting_for, pythons, bounds)
         learner = Learner(knowledge=knowledge, destination=destination_of(setting.oldest), means=means)
         rounds = Rounds(
             wanted=wanted,
@@ -71,6 +79,7 @@ def make_plan(
             interpreter=interpreter,
             bounds=bounds,
             learner=learner,
+            indexes=indexes,
             report=report,
             keep=keep,
             renew=renew,
@@ -95,7 +104,7 @@ def _plan(
         python=interpreter.version,
         interpreter=interpreter.path,
         packages=(*_planned(layer), *(one.planned for one in settled.outside)),
-        wheels=locked_wheels(settled.pylock),
+        wheels=settled.wheels,
         explanation=msgspec.structs.replace(
             explanation, notes=(*explanation.notes, *settled.notes), learned=settled.learned
         ),

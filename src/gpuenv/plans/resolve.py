@@ -148,7 +148,9 @@ def _ranges(layer: Layer, wanted: Wanted) -> list[str]:
     """Each pin replaced by what else the package may be: up to the picked version, without what was refused."""
     lines: list[str] = []
     for pick in layer.shown.values():
-        if not pick.build.requirements:
+        if pick.build.index or not pick.build.requirements:
+            # A project's own index is not among those that uv asks: its file stands in the requirement.
+            lines += pick.build.requirements
             continue
         allowed = {one.build.version for one in bound_to(layer, wanted.gpu, pick.build.project)}
         every = {one.build.version for one in layer.candidates[pick.build.project]}

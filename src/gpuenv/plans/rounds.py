@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from packaging.requirements import Requirement
@@ -10,9 +11,10 @@ from packaging.utils import canonicalize_name
 
 from gpuenv.channels.destinations import destination_of
 from gpuenv.errors import NoPlanError
-from gpuenv.model import Learned, Plan, Reporter, Verdict
+from gpuenv.model import Learned, LockedWheel, Plan, Reporter, Verdict
 from gpuenv.plans.candidates import Candidate, objections
 from gpuenv.plans.conflicts import in_own_words
+from gpuenv.plans.indexes import ProjectIndexes
 from gpuenv.plans.knowledge import WheelRelease
 from gpuenv.plans.layer import Layer, choose_layer
 from gpuenv.plans.learning import Learner
@@ -20,6 +22,7 @@ from gpuenv.plans.outside import Outside, brought_along, judge_files, native_fil
 from gpuenv.plans.pythons import PythonChoice
 from gpuenv.plans.resolve import resolve
 from gpuenv.plans.setting import Setting
+from gpuenv.plans.sizes import in_gigabytes, sized_wheels, total_bytes
 from gpuenv.plans.specs import GpuSpec, Wanted
 from gpuenv.plans.wheels import locked_wheels
 from gpuenv.plans.wording import listed
@@ -39,6 +42,7 @@ class Settled:
 
     layer: Layer
     pylock: str
+    wheels: tuple[LockedWheel, ...]
     outside: tuple[Outside, ...]
     specs: tuple[GpuSpec, ...]
     learned: tuple[Learned, ...]
@@ -54,18 +58,23 @@ class Rounds:
     interpreter: PythonChoice
     bounds: tuple[str, ...]
     learner: Learner
+    indexes: ProjectIndexes
     report: Reporter
     keep: Plan | None = None
     renew: frozenset[str] = frozenset()
     refused: list[Outside] = field(default_factory=list)
     along: list[GpuSpec] = field(default_factory=list)
     problems: dict[str, None] = field(default_factory=dict)
+    before_indexes: Layer | None = None
 
     def settle(self, layer: Layer) -> Settled:
         """From a first layer to the plan. NoPlanError where there is none, or none was found in the bounded number of
         rounds; UnavailableError when the index does not answer.
         """
         for _ in range(MOST_ROUNDS):
+            if self.indexes.widen(self.specs, self.setting, layer=layer):
+                self.before_indexes = layer
+                layer = self._choose()
             if self._read(layer):
                 layer = self._choose()
                 continue
@@ -158,13 +167,15 @@ class Rounds:
         return judge_files(files, self.learner.readings, names, layer, self.setting)
 
     def _settled(self, layer: Layer, pylock: str, outside: tuple[Outside, ...]) -> Settled:
+        wheels = self._sized(pylock)
         return Settled(
             layer=layer,
             pylock=pylock,
+            wheels=wheels,
             outside=outside,
             specs=self.specs,
             learned=tuple(self._learned(layer, outside)),
-            notes=tuple(dict.fromkeys(self._notes(outside))),
+            notes=tuple(dict.fromkeys((*self._notes(outside), *self._saved(layer, wheels)))),
         )
 
     def _learned(self, layer: Layer, outside: tuple[Outside, ...]) -> Iterator[Learned]:
@@ -195,11 +206,27 @@ class Rounds:
         for (wheel, version, _), reason in self.setting.knowledge.unreadable.items():
             yield f"`{wheel}` {version} was not looked into: {reason}"
         yield from self.problems
+        yield from self.indexes.notes()
         for one in outside:
             for finding in one.findings:
                 if finding.verdict in {Verdict.DEGRADED, Verdict.UNKNOWN} and finding.rule not in _NOT_TOLD:
                     where = f"on {finding.machine}, " if finding.machine else ""
                     yield f"{one.file.name} {one.file.version}: {where}{finding.message}"
+
+    def _sized(self, pylock: str) -> tuple[LockedWheel, ...]:
+        return sized_wheels(pylock, destination_of(self.setting.oldest), self.learner.means)
+
+    def _saved(self, layer: Layer, wheels: tuple[LockedWheel, ...]) -> Iterator[str]:
+        """How much smaller the download is by CPU builds that the user's own index does not have."""
+        on_cpu = [name for name, pick in layer.picks.items() if pick.build.index and not pick.build.gpu]
+        if not on_cpu or self.before_indexes is None:
+            return
+        with suppress(NoPlanError):
+            _, other = self._resolve(self.before_indexes)
+            after, before = total_bytes(wheels), total_bytes(self._sized(other))
+            names = listed([*on_cpu])
+            saved = f"{in_gigabytes(after)} to download rather than {in_gigabytes(before)}"
+            yield f"the CPU builds of {names} from a project index make it {saved}"
 
     def _refusals(self) -> Iterator[str]:
         """What was looked into and refused: one line for all releases of a package with the same reason."""
