@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from gpuenv.errors import FormatError
 
@@ -79,7 +80,7 @@ def _package(package: Package) -> LockedPackage:
     others = [file for file in (package.sdist, package.archive) if file]
     files: list[PackageWheel | PackageSdist | PackageArchive] = [*wheels] or [*others]
     first = files[0] if files else None
-    where = (getattr(first, "name", None) or first.url or first.path or "") if first else ""
+    where = (getattr(first, "name", None) or unquote(first.url or "") or first.path or "") if first else ""
     return LockedPackage(
         name=str(package.name),
         version=str(package.version) if package.version else None,

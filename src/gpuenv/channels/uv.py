@@ -20,7 +20,7 @@ from gpuenv.errors import GpuenvError, IntegrityError, NoPlanError, ToolError, U
 __all__ = ["explain_failure", "find_uv", "run_uv", "uv_environ"]
 
 _QUIET = ("--color", "never", "--no-progress")
-_INTEGRITY = re.compile(r"[Hh]ash mismatch")
+_INTEGRITY = re.compile(r"[Hh]ash mismatch|[Ss]ize mismatch")
 _DISK = re.compile(r"No space left on device|os error 28\b|Disk quota exceeded|os error 122\b", re.IGNORECASE)
 _READ_ONLY = re.compile(r"Read-only file system|Permission denied|os error (13|30)\b", re.IGNORECASE)
 # uv goes on without an index that refuses, and finds no solution then.

@@ -18,7 +18,7 @@ from gpuenv.plans.setting import Setting
 from gpuenv.plans.specs import Wanted, read_specs
 from gpuenv.plans.wording import listed
 
-__all__ = ["make_plans"]
+__all__ = ["divide", "make_plans"]
 
 _MOST_ATTEMPTS = 200
 """How many parts of a fleet are tried when not all of it can share an environment."""
@@ -52,11 +52,9 @@ def make_plans(
     for platform, there in by_platform.items():
         wanted = read_specs(request.specs, platform)
         python = choose_pythons(request.python, wanted.python, interpreters)[0].version
-        parts = _Parts(wanted=wanted, request=request, python=python, machines=_distinct(there), knowledge=knowledge)
-        groups = parts.fewest()
-        reasons += parts.reasons(groups)
-        for group in groups:
-            first, *others = [one for index in group for one in parts.machines[index]]
+        groups, why = divide(request, there, python=python, knowledge=knowledge)
+        reasons += why
+        for first, *others in groups:
             plans.append(
                 make_plan(
                     request,
@@ -70,6 +68,24 @@ def make_plans(
                 )
             )
     return PlanSet(plans=tuple(plans), reasons=tuple(reasons))
+
+
+def divide(
+    request: Request, machines: Sequence[Machine], *, python: str, knowledge: Knowledge | None = None
+) -> tuple[list[tuple[Machine, ...]], tuple[str, ...]]:
+    """Machines of one platform in the fewest groups that can share an environment for `python` (3.11), as far as the
+    catalog tells; and what forces each further group. NoPlanError names a machine that nothing fits.
+    """
+    parts = _Parts(
+        wanted=read_specs(request.specs, machines[0].platform),
+        request=request,
+        python=python,
+        machines=_distinct(machines),
+        knowledge=knowledge or Knowledge(),
+    )
+    groups = parts.fewest()
+    together = [tuple(machine for index in group for machine in parts.machines[index]) for group in groups]
+    return together, tuple(parts.reasons(groups))
 
 
 def _distinct(machines: Sequence[Machine]) -> list[tuple[Machine, ...]]:

@@ -66,12 +66,7 @@ def make_plan(
         indexes = ProjectIndexes(policy=request.indexes, offline=offline, report=report)
         if keep and keep.indexes:
             indexes.widen(wanted.gpu, setting_for(keep.python))
-        try:
-            interpreter, setting, layer = _first_that_fits(wanted, setting_for, pythons, bounds)
-        except NoPlanError:
-            if not indexes.widen(wanted.gpu, setting_for(pythons[0].version)):
-                raise
-            interpreter, setting, layer = _first_that_fits(wanted, setting_for, pythons, bounds)
+        interpreter, setting, layer = _first_layer(wanted, setting_for, pythons, bounds, indexes)
         learner = Learner(knowledge=knowledge, destination=destination_of(setting.oldest), means=means)
         rounds = Rounds(
             wanted=wanted,
@@ -120,6 +115,22 @@ def _with_what_was_chosen(error: UnavailableError, layer: Layer) -> UnavailableE
     chosen = ", ".join(f"{build.project} {build.version} {build.build}" for build in builds)
     reasons = (*error.reasons, f"from the catalog alone it would be {chosen}") if chosen else error.reasons
     return UnavailableError(error.message, reasons=reasons, hints=error.hints, details=error.details)
+
+
+def _first_layer(
+    wanted: Wanted,
+    setting_for: Callable[[str], Setting],
+    pythons: tuple[PythonChoice, ...],
+    bounds: tuple[str, ...],
+    indexes: ProjectIndexes,
+) -> tuple[PythonChoice, Setting, Layer]:
+    """The layer to begin with; where the user's own index has none, with what projects' indexes have."""
+    try:
+        return _first_that_fits(wanted, setting_for, pythons, bounds)
+    except NoPlanError:
+        if not indexes.widen(wanted.gpu, setting_for(pythons[0].version)):
+            raise
+        return _first_that_fits(wanted, setting_for, pythons, bounds)
 
 
 def _first_that_fits(
