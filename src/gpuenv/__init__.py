@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from gpuenv.rules import RULES, check, report_machine
     from gpuenv.targets.check import check_targets
     from gpuenv.targets.inspect import inspect_targets
+    from gpuenv.workspaces import LockOptions, check_lock, export_lock, lock, read_request, sync
+    from gpuenv.workspaces.markers import specs_for
 
 _HOMES = {
     "gpuenv.channels.building": ("build_catalog", "catalog_status", "update_catalog", "verify_release"),
@@ -72,6 +74,8 @@ _HOMES = {
     "gpuenv.rules": ("RULES", "check", "report_machine"),
     "gpuenv.targets.check": ("check_targets",),
     "gpuenv.targets.inspect": ("inspect_targets",),
+    "gpuenv.workspaces": ("LockOptions", "check_lock", "export_lock", "lock", "read_request", "sync"),
+    "gpuenv.workspaces.markers": ("specs_for",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -80,6 +84,7 @@ __all__ = [
     "Change",
     "CommandFormat",
     "ExportFormat",
+    "LockOptions",
     "Machine",
     "Plan",
     "Preview",
@@ -87,12 +92,14 @@ __all__ = [
     "build_catalog",
     "catalog_status",
     "check",
+    "check_lock",
     "check_targets",
     "chosen_foreign",
     "commands",
     "create_environment",
     "explain_plans",
     "export",
+    "export_lock",
     "find_environments",
     "find_interpreters",
     "find_project",
@@ -101,6 +108,7 @@ __all__ = [
     "install_into",
     "list_packages",
     "load",
+    "lock",
     "make_plan",
     "make_plans",
     "nearest_names",
@@ -109,6 +117,7 @@ __all__ = [
     "plan_into",
     "probe_here",
     "project_names",
+    "read_request",
     "record_here",
     "remove",
     "report_machine",
@@ -116,6 +125,8 @@ __all__ = [
     "run_in",
     "shell_in",
     "spec_name",
+    "specs_for",
+    "sync",
     "undo_install",
     "uninstall",
     "update",

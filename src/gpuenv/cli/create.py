@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 import gpuenv
+from gpuenv.cli.imports import import_options, refuse_nothing, with_file, with_notes
 from gpuenv.cli.options import (
     as_json,
     chosen_machine,
@@ -24,7 +25,8 @@ __all__ = ["create_command"]
 
 
 @click.command("create", short_help="Make an environment that fits this machine.")
-@click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
+@click.argument("specs", nargs=-1, metavar="SPEC...")
+@import_options
 @environment_options
 @machine_option
 @python_option
@@ -33,6 +35,9 @@ __all__ = ["create_command"]
 @as_json
 def create_command(
     specs: tuple[str, ...],
+    file: Path | None,
+    extras: tuple[str, ...],
+    groups: tuple[str, ...],
     name: str | None,
     prefix: Path | None,
     machine: str | None,
@@ -45,16 +50,20 @@ def create_command(
 
     All or nothing: when it is stopped half-way, nothing is left.
     """
+    refuse_nothing(specs, file)
     place = chosen_prefix(name, prefix)
+    here = chosen_machine(machine)
+    asked = Request(specs=specs, python=python)
+    request, notes = with_file(asked, file, extras=extras, groups=groups, machines=(here,))
     with Progress() as progress:
         change = gpuenv.create_environment(
-            Request(specs=specs, python=python),
+            request,
             place,
-            machine=chosen_machine(machine),
+            machine=here,
             report=progress,
             force=force,
         )
-    plan = change.environment.plan
+    plan = with_notes(change.environment.plan, notes)
     if as_json:
         click.echo(to_json(plan))
         return 0

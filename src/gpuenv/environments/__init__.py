@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from gpuenv.environments.activation import run_in
 from gpuenv.environments.changes import create, remove, replace
-from gpuenv.environments.exports import ExportFormat, export
+from gpuenv.environments.exports import ExportFormat, export, export_plan
 from gpuenv.environments.foreign import foreign_packages
 from gpuenv.environments.installed import InstalledPackage, list_packages
 from gpuenv.environments.naming import resolve_prefix
@@ -23,6 +23,7 @@ __all__ = [
     "InstalledPackage",
     "create",
     "export",
+    "export_plan",
     "find_environments",
     "foreign_packages",
     "list_packages",

@@ -1,26 +1,29 @@
-"""Write an environment down for other tools."""
+"""Write a plan or an environment down for other tools."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 
-from gpuenv.channels.pylock import LockedPackage, read_lock
+from gpuenv.channels.pylock import LockedPackage, parse_lock, read_lock
 from gpuenv.environments.foreign import hand_added
-from gpuenv.environments.state import Environment, load
+from gpuenv.environments.state import load
 from gpuenv.environments.variables import variables_of
-from gpuenv.model import to_json
+from gpuenv.errors import RequestError
+from gpuenv.model import Plan, to_json
 
-__all__ = ["ExportFormat", "export"]
+__all__ = ["ExportFormat", "export", "export_plan"]
 
 
 class ExportFormat(StrEnum):
-    """The files that an environment can be written as."""
+    """The files that an environment or a lock can be written as."""
 
     REQUIREMENTS = "requirements.txt"
     PYLOCK = "pylock.toml"
     CONDA = "environment.yml"
+    CONDA_EXPLICIT = "conda-explicit"
+    DOCKERFILE = "dockerfile"
     JSON = "json"
 
 
@@ -30,40 +33,61 @@ def export(prefix: Path, format: ExportFormat) -> str:  # noqa: A002  (the word 
     What the lock does not hold (added by hand) stands as a comment where the format has comments.
     """
     environment = load(prefix)
+    made_by = f"made by gpuenv {environment.state.gpuenv} for Python {environment.plan.python}"
+    heading = (
+        f"Environment `{environment.name}`, {made_by}.",
+        f"Asked for: {' '.join(environment.plan.request.specs)}",
+        *(f"Added by hand, in no lock: {text}" for text in hand_added(environment)),
+    )
+    return export_plan(environment.plan, format, name=environment.name, heading=heading)
+
+
+def export_plan(
+    plan: Plan,
+    format: ExportFormat,  # noqa: A002  (the word that users know it by)
+    *,
+    name: str,
+    heading: Iterable[str] = (),
+) -> str:
+    """A plan as the text of a file. `name` is the environment's, `heading` stands above as comments.
+
+    RequestError where the format cannot hold the plan.
+    """
     if format is ExportFormat.JSON:
-        return to_json(environment.plan) + "\n"
-    writers = {
+        return f"{to_json(plan)}\n"
+    writers: dict[ExportFormat, Callable[[Plan, str], Iterable[str]]] = {
         ExportFormat.REQUIREMENTS: _requirements,
         ExportFormat.PYLOCK: _pylock,
         ExportFormat.CONDA: _conda,
+        ExportFormat.CONDA_EXPLICIT: _conda_explicit,
+        ExportFormat.DOCKERFILE: _dockerfile,
     }
-    return "\n".join((*_heading(environment), *writers[format](environment))) + "\n"
+    # This must stay the first line, where Docker looks for it.
+    syntax = ["# syntax=docker/dockerfile:1"] if format is ExportFormat.DOCKERFILE else []
+    comments = [f"# {' '.join(line.split())}" for line in heading]
+    return "\n".join((*syntax, *comments, *writers[format](plan, name))) + "\n"
 
 
-def _heading(environment: Environment) -> list[str]:
-    plan = environment.plan
-    return [
-        f"# Environment `{environment.name}`, made by gpuenv {environment.state.gpuenv} for Python {plan.python}.",
-        f"# Asked for: {' '.join(plan.request.specs)}",
-        *(f"# Added by hand, in no lock: {text}" for text in hand_added(environment)),
-    ]
+def _requirements(plan: Plan, _name: str) -> Iterator[str]:
+    for name, value in variables_of(plan).items():
+        yield f"# Set the environment variable {name}={value}"
+    for constraint in plan.build_constraints:
+        yield f"# Build with the constraint {constraint}"
+    yield from _hashed(plan)
 
 
-def _requirements(environment: Environment) -> list[str]:
-    plan = environment.plan
+def _hashed(plan: Plan) -> Iterator[str]:
     packages = read_lock(plan.pylock)
-    lines = [f"# Set the environment variable {name}={value}" for name, value in variables_of(plan).items()]
-    lines += [f"# Build with the constraint {constraint}" for constraint in plan.build_constraints]
-    lines += ["--only-binary :all:", *(f"--no-binary {one.name}" for one in packages if one.only_source)]
+    yield "--only-binary :all:"
+    yield from (f"--no-binary {one.name}" for one in packages if one.only_source)
+    addresses = _addresses_elsewhere(plan)
     for package in packages:
         hashes = "".join(f" \\\n    --hash={value}" for value in package.hashes)
-        lines.append(_requirement(package) + hashes)
-    return lines
+        yield _requirement(package, addresses) + hashes
 
 
-def _pylock(environment: Environment) -> list[str]:
+def _pylock(plan: Plan, _name: str) -> list[str]:
     """The lock as uv wrote it, but for its comments, with what pylock has no field for in the table of a tool."""
-    plan = environment.plan
     body = [line for line in plan.pylock.splitlines() if not line.startswith("#")]
     table = ["", "[tool.gpuenv]", f"python = {_quoted(plan.python)}"]
     if plan.build_constraints:
@@ -74,29 +98,69 @@ def _pylock(environment: Environment) -> list[str]:
     return [*body, *table, *(["", "[tool.gpuenv.variables]", *variables] if variables else [])]
 
 
-def _conda(environment: Environment) -> list[str]:
+def _conda(plan: Plan, name: str) -> list[str]:
     """A file for `conda env create`: Python from conda, all else through pip; conda sets the variables itself."""
-    plan = environment.plan
     packages = read_lock(plan.pylock)
     pip = ["--only-binary :all:", *(f"--no-binary {one.name}" for one in packages if one.only_source)]
-    pip += [_requirement(package) for package in packages]
+    addresses = _addresses_elsewhere(plan)
+    pip += [_requirement(package, addresses) for package in packages]
     lines = [f"# Build with the constraint {constraint}" for constraint in plan.build_constraints]
-    lines += [f"name: {_quoted(environment.name)}", "channels:", "  - conda-forge", "  - nodefaults", "dependencies:"]
+    lines += [f"name: {_quoted(name)}", "channels:", "  - conda-forge", "  - nodefaults", "dependencies:"]
     lines += [f"  - python={plan.python}.*", "  - pip"]
     if packages:
         lines += ["  - pip:", *_items(pip, indent=6)]
     variables = variables_of(plan)
     if variables:
-        lines += ["variables:", *(f"  {name}: {_quoted(value)}" for name, value in variables.items())]
+        lines += ["variables:", *(f"  {key}: {_quoted(value)}" for key, value in variables.items())]
     return lines
 
 
-def _requirement(package: LockedPackage) -> str:
+def _conda_explicit(plan: Plan, _name: str) -> Iterable[str]:
+    wheels = len(plan.wheels) or len(read_lock(plan.pylock))
+    raise RequestError(
+        "a conda explicit file can hold conda packages only",
+        reasons=(f"the plan has {wheels} wheels and no conda package, since packages come as wheels",),
+        hints=(
+            "for conda: `--format environment.yml`, which installs the wheels through pip",
+            "with the hash of every file: `--format requirements.txt` or `--format pylock.toml`",
+        ),
+    )
+
+
+def _dockerfile(plan: Plan, _name: str) -> Iterator[str]:
+    from gpuenv.environments.dockerfile import dockerfile_lines
+
+    yield from dockerfile_lines(plan, [line for text in _hashed(plan) for line in text.splitlines()])
+
+
+def _addresses_elsewhere(plan: Plan) -> dict[str, str]:
+    """Where the files are that only a project's own index has, by package, since other tools ask the usual one."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    own = {
+        canonicalize_name(Requirement(text).name)
+        for package in plan.packages
+        if "/" in package.source
+        for text in package.requirements
+    }
+    found: dict[str, str] = {}
+    for package in parse_lock(plan.pylock).packages:
+        is_elsewhere = package.name in own or (package.version is not None and package.version.local is not None)
+        wheel = next(iter(package.wheels or ()), None)
+        if is_elsewhere and wheel and wheel.url and wheel.url.startswith(("http://", "https://")):
+            found[str(package.name)] = wheel.url
+    return found
+
+
+def _requirement(package: LockedPackage, addresses: dict[str, str]) -> str:
     marker = f" ; {package.marker}" if package.marker else ""
     if package.editable:
         return f"-e {package.direct}"
     if package.direct:
         return f"{package.name} @ {package.direct}{marker}"
+    if package.name in addresses:
+        return f"{package.name} @ {addresses[package.name]}{marker}"
     return f"{package.name}=={package.version}{marker}"
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from gpuenv.model.lock import PackageChange
 from gpuenv.model.needs import GpuSupport
 from gpuenv.model.nouns import JSON_VERSION, Noun, Verdict
 from gpuenv.model.plan import Plan
 
 __all__ = [
     "Conflict",
-    "DistributionChange",
     "EnvironmentList",
     "EnvironmentRow",
     "InstallReport",
@@ -64,14 +64,6 @@ class EnvironmentList(Noun, frozen=True, kw_only=True):
     environments: tuple[EnvironmentRow, ...] = ()
 
 
-class DistributionChange(Noun, frozen=True, kw_only=True):
-    """One distribution before and after a change; `before` is None for one that comes, `after` for one that goes."""
-
-    name: str
-    before: str | None = None
-    after: str | None = None
-
-
 class Conflict(Noun, frozen=True, kw_only=True):
     """An installed distribution whose requirement is not met: `found` is the version there is, None for none."""
 
@@ -93,7 +85,7 @@ class InstallReport(Noun, frozen=True, kw_only=True):
     prefix: str
     python: str
     done: bool = False
-    changes: tuple[DistributionChange, ...] = ()
+    changes: tuple[PackageChange, ...] = ()
     kept: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     conflicts_before: tuple[Conflict, ...] = ()

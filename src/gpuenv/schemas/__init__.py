@@ -5,38 +5,29 @@
 
 from __future__ import annotations
 
+from gpuenv import model
 from gpuenv.environments.state import EnvironmentState
 from gpuenv.machines.recording import Recording
-from gpuenv.model import (
-    CatalogStatus,
-    CatalogUpdate,
-    CatalogVerification,
-    CheckReport,
-    EnvironmentList,
-    ErrorDocument,
-    InspectionReport,
-    Machine,
-    MachineReport,
-    PackageList,
-    Plan,
-    PlanSet,
-)
 
 __all__ = ["DOCUMENTS"]
 
 DOCUMENTS: dict[str, type] = {
-    "catalog-status": CatalogStatus,
-    "catalog-update": CatalogUpdate,
-    "catalog-verification": CatalogVerification,
-    "check": CheckReport,
+    "catalog-status": model.CatalogStatus,
+    "catalog-update": model.CatalogUpdate,
+    "catalog-verification": model.CatalogVerification,
+    "check": model.CheckReport,
     "environment": EnvironmentState,
-    "environments": EnvironmentList,
-    "error": ErrorDocument,
-    "inspection": InspectionReport,
-    "machine": Machine,
-    "machine-report": MachineReport,
-    "packages": PackageList,
-    "plan": Plan,
-    "plans": PlanSet,
+    "environments": model.EnvironmentList,
+    "error": model.ErrorDocument,
+    "inspection": model.InspectionReport,
+    "installation": model.InstallReport,
+    "lock": model.Lock,
+    "lock-report": model.LockReport,
+    "machine": model.Machine,
+    "machine-report": model.MachineReport,
+    "packages": model.PackageList,
+    "plan": model.Plan,
+    "plans": model.PlanSet,
     "recording": Recording,
+    "sync": model.SyncReport,
 }

@@ -1,0 +1,73 @@
+"""What the packages of a plan need of a machine, found again: in the catalog, or in what was read of their files."""
+
+from __future__ import annotations
+
+import msgspec
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from gpuenv.artifacts.cache import ReadingCache, hash_key, open_cache
+from gpuenv.artifacts.needs import needs_of
+from gpuenv.channels.catalog import Build, builds_of, find_project
+from gpuenv.model import Needs, Plan, PlannedPackage
+
+__all__ = ["needs_of_plan"]
+
+
+def needs_of_plan(plan: Plan) -> dict[str, Needs | None]:
+    """By name, what each package of the GPU layer needs; None where nobody knows it any more."""
+    cache = open_cache()
+    hashes = {wheel.name: wheel.sha256 for wheel in plan.wheels if wheel.sha256}
+    return {package.name: _needs(package, plan, hashes, cache) for package in plan.packages}
+
+
+def _needs(package: PlannedPackage, plan: Plan, hashes: dict[str, str], cache: ReadingCache) -> Needs | None:
+    build = _build(package, plan)
+    if build is not None and (build.needs.libraries is not None or not build.wheel):
+        return _as_used(build, plan)
+    read = _of_files(package, hashes, cache)
+    if build is None:
+        return read
+    libraries = read.libraries if read else None
+    return msgspec.structs.replace(_as_used(build, plan), libraries=libraries)
+
+
+def _build(package: PlannedPackage, plan: Plan) -> Build | None:
+    project = find_project(package.name)
+    if project is None or package.source != "catalog":
+        return None
+    same = (
+        build
+        for build in builds_of(project, plan.machine.platform, plan.python)
+        if (build.project, build.version, build.build) == (package.name, package.version, package.build)
+    )
+    return next(same, None)
+
+
+def _as_used(build: Build, plan: Plan) -> Needs:
+    """A library asks no GPU of machines without one, as when the plan was made."""
+    if build.library and not any(machine.nvidia_gpus for machine in plan.machines):
+        return msgspec.structs.replace(build.needs, uses_gpu=False, lowest_capability=None)
+    # That it would compute on the CPU, too, counts only where it was planned for a machine without a GPU as well.
+    is_for_gpus = build.gpu and all(machine.nvidia_gpus for machine in plan.machines)
+    return msgspec.structs.replace(build.needs, runs_without_gpu=False) if is_for_gpus else build.needs
+
+
+def _of_files(package: PlannedPackage, hashes: dict[str, str], cache: ReadingCache) -> Needs | None:
+    """What was read of the wheel of the package itself, if it was read on this computer."""
+    for name in (package.name, *_required(package)):
+        sha256 = hashes.get(str(canonicalize_name(name)))
+        reading = cache.load(hash_key(sha256)) if sha256 else None
+        if reading is not None:
+            return needs_of(reading)
+    return None
+
+
+def _required(package: PlannedPackage) -> list[str]:
+    names = []
+    for text in package.requirements[:1]:
+        try:
+            names.append(Requirement(text).name)
+        except InvalidRequirement:
+            continue
+    return names

@@ -1,0 +1,66 @@
+"""Whether a lock still answers what its project asks for; nothing is planned for that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from gpuenv.errors import GpuenvError
+from gpuenv.model import Lock, Request
+from gpuenv.workspaces.manifest import MANIFEST_NAME, read_workspace
+from gpuenv.workspaces.other_files import read_request
+from gpuenv.workspaces.wanted_lock import request_of_source
+
+__all__ = ["what_changed"]
+
+
+def what_changed(lock: Lock, path: Path) -> tuple[str, ...]:
+    """What the `gpuenv.toml` beside the lock at `path`, or else the file that it was made from, says otherwise now.
+
+    Empty where all is as it was locked, and where there is no such file. FormatError for one that breaks its format.
+    """
+    manifest = path.parent / MANIFEST_NAME
+    if manifest.is_file():
+        workspace = read_workspace(manifest)
+        missing = [word for word in workspace.machines if word not in lock.machines]
+        changes = [*_of_requests(lock.request, workspace.request, MANIFEST_NAME)]
+        changes += [f"`{MANIFEST_NAME}` names the machine `{word}`, the lock does not" for word in missing]
+        if workspace.channels != lock.channels:
+            changes.append(f"`{MANIFEST_NAME}` names other channels than the lock")
+        return tuple(changes)
+    return tuple(_of_source(lock, path))
+
+
+def _of_source(lock: Lock, path: Path) -> Iterator[str]:
+    source = lock.source
+    if source is None or not (path.parent / source.file).is_file():
+        return
+    machines = tuple(machine for one in lock.plans for machine in one.plan.machines)
+    try:
+        found = read_request(path.parent / source.file, extras=source.extras, groups=source.groups, machines=machines)
+    except GpuenvError as error:
+        yield "; ".join((error.message, *error.reasons))
+        return
+    yield from _of_requests(lock.request, request_of_source(source, lock.request, found), source.file)
+
+
+def _of_requests(locked: Request, wanted: Request, name: str) -> Iterator[str]:
+    yield from _of_specs(locked.specs, wanted.specs, name)
+    told = (
+        ("python", wanted.python or "any", locked.python or "any"),
+        ("gpu", wanted.gpu.value, locked.gpu.value),
+        ("allow-degraded", str(wanted.allow_degraded).lower(), str(locked.allow_degraded).lower()),
+        ("index-policy", wanted.indexes.value, locked.indexes.value),
+    )
+    for key, now, then in told:
+        if now != then:
+            yield f"`{key}` is {now} in `{name}` and {then} in the lock"
+
+
+def _of_specs(locked: tuple[str, ...], wanted: tuple[str, ...], name: str) -> Iterator[str]:
+    for spec in wanted:
+        if spec not in locked:
+            yield f"`{name}` asks for `{spec}`, the lock does not"
+    for spec in locked:
+        if spec not in wanted:
+            yield f"the lock has `{spec}`, which `{name}` does not ask for"
