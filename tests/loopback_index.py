@@ -12,7 +12,9 @@ It speaks the simple API in JSON (PEP 691) and in HTML (PEP 503), with metadata 
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import html
 import io
 import json
 import tarfile
@@ -83,11 +85,16 @@ class File:
 
 @dataclass
 class LoopbackIndex:
-    """The files by project, and what was asked. With `always`, every request gets that answer."""
+    """The files by project, and what was asked. With `always`, every request gets that answer.
+
+    `yanked` holds the reasons for which files were taken back, by file name; `login` is asked for where it is set.
+    """
 
     projects: dict[str, dict[str, File]] = field(default_factory=dict)
+    yanked: dict[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     always: Reply | None = None
+    login: tuple[str, str] | None = None
 
     # ---- filling -------------------------------------------------------------------------------------------------
 
@@ -180,7 +187,7 @@ class LoopbackIndex:
         if files is None:
             return Reply(status=404, body=b"no such project", content_type="text/plain")
         if len(parts) == 2:
-            return _list_json(parts[1], files) if "json" in accept else _list_html(files)
+            return _list_json(parts[1], files, self.yanked) if "json" in accept else _list_html(files, self.yanked)
         wanted = parts[2].removesuffix(".metadata")
         if wanted not in files:
             return Reply(status=404, body=b"no such file", content_type="text/plain")
@@ -193,6 +200,8 @@ def _handler(index: LoopbackIndex) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             reply = index.answer(self.path, self.headers.get("Accept", ""))
+            if index.login and self.headers.get("Authorization") != _basic(index.login):
+                reply = Reply(status=401, body=b"who are you?", content_type="text/plain")
             self.send_response(reply.status)
             self.send_header("Content-Type", reply.content_type)
             self.send_header("Content-Length", str(len(reply.body)))
@@ -205,7 +214,11 @@ def _handler(index: LoopbackIndex) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-def _list_json(name: str, files: dict[str, File]) -> Reply:
+def _basic(login: tuple[str, str]) -> str:
+    return "Basic " + base64.b64encode(":".join(login).encode()).decode()
+
+
+def _list_json(name: str, files: dict[str, File], yanked: dict[str, str]) -> Reply:
     listed = [
         {
             "filename": file.name,
@@ -213,6 +226,7 @@ def _list_json(name: str, files: dict[str, File]) -> Reply:
             "hashes": {"sha256": file.sha256},
             "requires-python": file.requires_python,
             "size": len(file.content),
+            "yanked": yanked.get(file.name, False),
             "core-metadata": {"sha256": hashlib.sha256(file.metadata).hexdigest()} if file.metadata else False,
         }
         for file in files.values()
@@ -221,9 +235,16 @@ def _list_json(name: str, files: dict[str, File]) -> Reply:
     return Reply(body=json.dumps(document).encode(), content_type=JSON_TYPE)
 
 
-def _list_html(files: dict[str, File]) -> Reply:
-    links = "<br>".join(f'<a href="{file.name}#sha256={file.sha256}">{file.name}</a>' for file in files.values())
+def _list_html(files: dict[str, File], yanked: dict[str, str]) -> Reply:
+    links = "<br>".join(_link(file, yanked.get(file.name)) for file in files.values())
     return Reply(body=f"<!DOCTYPE html><html><body>{links}</body></html>".encode(), content_type="text/html")
+
+
+def _link(file: File, yanked: str | None) -> str:
+    attributes = "" if yanked is None else f' data-yanked="{html.escape(yanked)}"'
+    if file.requires_python:
+        attributes += f' data-requires-python="{html.escape(file.requires_python)}"'
+    return f'<a href="{file.name}#sha256={file.sha256}"{attributes}>{file.name}</a>'
 
 
 # ---- files -----------------------------------------------------------------------------------------------------------

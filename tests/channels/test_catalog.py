@@ -167,7 +167,9 @@ def test_a_gpu_build_says_which_cuda_it_is_of(platform: str) -> None:
     for name in project_names():
         for build in (one for one in all_builds(name, platform) if one.gpu and one.needs.cuda is None):
             assert name in TAKES_ITS_CUDA_FROM_OTHERS, build
-            assert [depend for depend in build.depends if re.search(r" \^?cuda", depend) or depend == "numba-cuda"], build
+            assert [depend for depend in build.depends if re.search(r" \^?cuda", depend) or depend == "numba-cuda"], (
+                build
+            )
 
 
 def test_a_build_of_a_line_holds_the_rest_to_it() -> None:
@@ -344,11 +346,15 @@ def test_run_time_compilers_say_what_they_hand_to_the_driver() -> None:
 
 
 def test_the_catalog_holds_no_address_to_fetch_from() -> None:
-    """The index comes from the user's settings: addresses are those of documentation and of sources, and no others."""
+    """The index comes from the user's settings: addresses are those of documentation, of sources and of projects' own
+    indexes, and no others.
+    """
     assert not [path.name for path in DATA.iterdir() if "://" in path.read_text("utf-8")]
     for file in FOLDER.glob("*.toml"):
         lines = [line for line in file.read_text("utf-8").splitlines() if "://" in line]
-        others = [line for line in lines if not re.match(r"(documentation|source) = \"https://[\w./#-]+\"$", line)]
+        others = [
+            line for line in lines if not re.match(r"(documentation|source|url) = \"https://[\w./#{}-]+\"$", line)
+        ]
         assert others == [], file.name
 
 

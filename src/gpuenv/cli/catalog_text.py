@@ -56,14 +56,15 @@ def show_update(update: CatalogUpdate, *, verbose: bool) -> None:
             if len(shown) < len(update.changes):
                 out.print(f"and {len(update.changes) - len(shown)} names more; `-v` lists them")
             out.print()
-        said = f"{update.projects} names asked for, {len(update.changes)} changed"
+        names = "name" if update.projects == 1 else "names"
+        said = f"{update.projects} {names} asked for, {len(update.changes)} changed"
         if update.fetched_bytes:
             said += f", {bytes_in_words(update.fetched_bytes)} of wheels read"
         out.print(said)
         if update.left_unread:
             left = f"{update.left_unread} wheel{'s are' if update.left_unread > 1 else ' is'} still to be opened"
             out.print(hanging("note: ", f"{left}; `--budget GB` says how much may be read"))
-        out.print(hanging("", update.directory))
+        out.print(hanging("written to ", update.directory))
 
 
 def show_verification(found: CatalogVerification) -> None:

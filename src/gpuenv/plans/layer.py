@@ -101,7 +101,10 @@ def _solve_tier(
 
     def solve(gpu_only: Collection[str]) -> Layer:
         picks = solve_layer(candidates, wanted, bounds=bounds, worst=worst, prefer_gpu=prefer_gpu, gpu_only=gpu_only)
-        return Layer(picks=picks, candidates=candidates, worst=worst, named=frozenset(spec.name for spec in specs))
+        # rattler gives the same set in any order; what was asked for comes first, as it was typed.
+        order = dict.fromkeys([*(spec.project.name for spec in specs), *sorted(picks)])
+        in_order = {name: picks[name] for name in order if name in picks}
+        return Layer(picks=in_order, candidates=candidates, worst=worst, named=frozenset(spec.name for spec in specs))
 
     # First with every package on the GPU that can be there: an older release on the GPU is worth more than a newer
     # one beside which another package falls to the CPU.

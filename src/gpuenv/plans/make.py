@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from gpuenv.channels.assumptions import with_assumptions
+from gpuenv.channels.catalog import catalog_problems
 from gpuenv.channels.destinations import destination_of
 from gpuenv.errors import NoPlanError, UnavailableError
 from gpuenv.machines.interpreters import Interpreter
@@ -101,7 +102,9 @@ def _plan(
         packages=(*_planned(layer), *(one.planned for one in settled.outside)),
         wheels=settled.wheels,
         explanation=msgspec.structs.replace(
-            explanation, notes=(*explanation.notes, *settled.notes), learned=settled.learned
+            explanation,
+            notes=(*explanation.notes, *settled.notes, *catalog_problems()),
+            learned=settled.learned,
         ),
         source_packages=layer.source_packages,
         build_constraints=layer.build_constraints,
