@@ -12,7 +12,7 @@ from gpuenv.cli.plan_text import show_done
 from gpuenv.cli.progress import Progress
 from gpuenv.cli.text import hanging, page, plain_table
 from gpuenv.errors import RequestError
-from gpuenv.model import Conflict, DistributionChange, InstallReport, Machine, to_json
+from gpuenv.model import Conflict, InstallReport, Machine, PackageChange, to_json
 
 __all__ = ["install_into_foreign", "show_changes", "undo_in_foreign"]
 
@@ -67,7 +67,7 @@ def undo_in_foreign(prefix: Path, *, yes: bool, as_json: bool) -> int:
     return 0
 
 
-def show_changes(changes: tuple[DistributionChange, ...]) -> None:
+def show_changes(changes: tuple[PackageChange, ...]) -> None:
     """What comes, goes and changes, as `uv` marks it."""
     table = plain_table("", "", "")
     for one in changes:
