@@ -162,17 +162,16 @@ class _Parts:
             layer = self._layer(group)
         except NoPlanError as refusal:
             return (refusal.reasons or (refusal.message,))[0]
-        spots = set(gpu_spots(layer))
-        if not spots and layer.worst is Tier.WHOLE:
-            return None
-        for index in group:
+        spots = gpu_spots(layer)
+        for index in group if spots else ():
             alone = self._alone_layer(index)
             lost = [pick for name in spots if (pick := alone.picks.get(name)) and pick.build.gpu]
             if lost:
                 return _why_lost(lost[0], layer, self._name(index))
-        if layer.worst > max(self._alone_layer(index).worst for index in group):
-            return "no set of builds runs whole on all of them"
-        return None
+        # What one of them would not get whole by itself need not be whole together.
+        if layer.worst is Tier.WHOLE or any(self._alone_layer(index).worst >= layer.worst for index in group):
+            return None
+        return "no set of builds runs whole on all of them"
 
     def _alone_layer(self, index: int) -> Layer:
         if index not in self._alone:

@@ -14,7 +14,7 @@ from gpuenv.model import Driver, DriverState, Gpu
 from gpuenv.plans.candidates import TIERS_TAKEN, Candidate, Tier, find_candidates
 from gpuenv.plans.refusals import explain_refusal
 from gpuenv.plans.setting import Setting
-from gpuenv.plans.solver import Unsolvable, matches, solve_layer
+from gpuenv.plans.solver import MadeRecords, Unsolvable, matches, solve_layer
 from gpuenv.plans.specs import GpuSpec
 from gpuenv.versions import ComputeCapability
 
@@ -68,11 +68,12 @@ def choose_layer(specs: tuple[GpuSpec, ...], setting: Setting, bounds: tuple[str
     candidates = find_candidates(specs, setting)
     best: Layer | None = None
     failure = Unsolvable("no candidates")
+    made: MadeRecords = {}
     for worst in _tiers(setting) if all(spec.name in candidates for spec in specs) else ():
         if best is not None and worst is Tier.BY_HAND:
             break
         try:
-            found = _solve_tier(specs, candidates, worst, bounds=bounds, prefer_gpu=setting.prefers_gpu)
+            found = _solve_tier(specs, candidates, worst, bounds=bounds, prefer_gpu=setting.prefers_gpu, made=made)
         except Unsolvable as unsolvable:
             failure = unsolvable
             continue
@@ -96,11 +97,14 @@ def _solve_tier(
     *,
     bounds: tuple[str, ...],
     prefer_gpu: bool,
+    made: MadeRecords,
 ) -> Layer:
     wanted = [spec.conda for spec in specs]
 
     def solve(gpu_only: Collection[str]) -> Layer:
-        picks = solve_layer(candidates, wanted, bounds=bounds, worst=worst, prefer_gpu=prefer_gpu, gpu_only=gpu_only)
+        picks = solve_layer(
+            candidates, wanted, bounds=bounds, worst=worst, prefer_gpu=prefer_gpu, gpu_only=gpu_only, made=made
+        )
         # rattler gives the same set in any order; what was asked for comes first, as it was typed.
         order = dict.fromkeys([*(spec.project.name for spec in specs), *sorted(picks)])
         in_order = {name: picks[name] for name in order if name in picks}

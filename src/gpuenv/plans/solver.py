@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from rattler import Gateway, PackageName, RepoDataRecord
     from rattler.platform import Platform
 
-__all__ = ["Unsolvable", "matches", "solve_layer"]
+__all__ = ["MadeRecords", "Unsolvable", "matches", "solve_layer"]
+
+MadeRecords = dict[tuple[int, bool], "RepoDataRecord"]
+"""Candidates as rattler's records, by their identity and whether they are ranked below all others."""
 
 _TIMEOUT = timedelta(seconds=60)
 _LET_GO_SECONDS = 1.0
@@ -65,11 +68,12 @@ def solve_layer(
     prefer_gpu: bool,
     bounds: Iterable[str] = (),
     gpu_only: Collection[str] = (),
+    made: MadeRecords | None = None,
 ) -> dict[str, Candidate]:
     """The newest set of builds that satisfies `specs`, by package name, from candidates no worse than `worst`.
 
-    `bounds` hold for packages that others pull in; the packages in `gpu_only` may not fall to a CPU build. Raises
-    `Unsolvable` when there is no such set.
+    `bounds` hold for packages that others pull in; the packages in `gpu_only` may not fall to a CPU build. `made` keeps
+    the records for further solves of the same candidates. Raises `Unsolvable` when there is no such set.
     """
     from rattler import MatchSpec, solve
 
@@ -77,6 +81,7 @@ def solve_layer(
         name: [one for one in builds if one.tier <= worst and (one.build.gpu or name not in gpu_only)]
         for name, builds in candidates.items()
     }
+    made = {} if made is None else made
     by_file: dict[str, Candidate] = {}
     records = []
     for builds in admitted.values():
@@ -84,7 +89,9 @@ def solve_layer(
         for one in builds:
             # A build that is there for the sake of another package is taken where nothing else fits.
             shunned = (shun_cpu and not one.build.gpu) or one.build.beside is not None
-            record = _record(one, known=admitted.keys(), shunned=shunned)
+            record = made.get((id(one), shunned))
+            if record is None:
+                record = made[id(one), shunned] = _record(one, known=admitted.keys(), shunned=shunned)
             by_file[record.file_name] = one
             records.append(record)
     picked = _run(
@@ -116,6 +123,8 @@ def _run(solving: Awaitable[list[RepoDataRecord]]) -> list[RepoDataRecord] | Exc
 
 
 def _run_here(solving: Awaitable[list[RepoDataRecord]]) -> list[RepoDataRecord] | Exception:
+    from rattler import Version
+
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
         held = sys.getrefcount(loop)
@@ -125,6 +134,8 @@ def _run_here(solving: Awaitable[list[RepoDataRecord]]) -> list[RepoDataRecord] 
         end = time.monotonic() + _LET_GO_SECONDS
         while sys.getrefcount(loop) > held and time.monotonic() < end:
             time.sleep(0.0001)
+            # What the thread let go of without Python's lock is only given back when rattler is called again.
+            Version("1")
         return answer
 
 

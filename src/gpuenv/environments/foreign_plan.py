@@ -1,0 +1,137 @@
+"""What an installation into an environment that gpuenv did not make would change there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+
+from gpuenv.channels.catalog import find_project
+from gpuenv.channels.pylock import LockedPackage
+from gpuenv.environments.build import check_plan
+from gpuenv.environments.foreign_conflicts import find_conflicts, unmet
+from gpuenv.environments.foreign_distributions import Installed, is_same, read_installed
+from gpuenv.environments.foreign_places import ForeignEnvironment, check_writable, look_at, with_own_platform
+from gpuenv.environments.foreign_search import Search
+from gpuenv.environments.foreign_undo import check_unfinished
+from gpuenv.environments.lock_markers import packages_of
+from gpuenv.environments.variables import variables_of
+from gpuenv.errors import NoPlanError
+from gpuenv.model import Conflict, InstallReport, Machine, PackageChange, Plan, Reporter
+
+__all__ = ["Preview", "plan_into"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """A change that is planned and not made: the report of it, and what it rests on."""
+
+    environment: ForeignEnvironment
+    installed: Mapping[str, Installed]
+    plan: Plan
+    report: InstallReport
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all of it is there already."""
+        return not self.report.changes
+
+
+def plan_into(specs: tuple[str, ...], prefix: Path, *, machine: Machine, report: Reporter) -> Preview:
+    """Plan `specs` for the environment at `prefix`, beside what is installed there, which stays where it can.
+
+    What conda installed and what comes from a directory or an address is never changed. NoPlanError where that leaves
+    no set, IntegrityError where an earlier installation was interrupted, RequestError and UnavailableError as
+    `look_at`.
+    """
+    environment = look_at(prefix)
+    check_writable(environment)
+    check_unfinished(environment.prefix)
+    installed = read_installed(environment)
+    search = Search(
+        environment=environment,
+        installed=installed,
+        machine=with_own_platform(machine, environment),
+        specs=specs,
+        report=report,
+    )
+    plan = search.find()
+    check_plan(plan)
+    planned = packages_of(plan)
+    changes = _changes(installed, planned, environment)
+    result = InstallReport(
+        prefix=str(environment.prefix),
+        python=environment.minor,
+        changes=changes,
+        kept=tuple(_kept(installed, planned)),
+        conflicts_before=find_conflicts(installed, plan.machine.platform, environment.minor),
+        conflicts=_expected_conflicts(installed, changes, plan),
+        variables=variables_of(plan),
+        plan=plan,
+    )
+    return Preview(environment=environment, installed=installed, plan=plan, report=result)
+
+
+def _changes(
+    installed: Mapping[str, Installed], planned: Sequence[LockedPackage], environment: ForeignEnvironment
+) -> tuple[PackageChange, ...]:
+    changes: list[PackageChange] = []
+    for package in planned:
+        there = installed.get(package.name)
+        if there is None:
+            changes.append(PackageChange(name=package.name, after=package.version or "0"))
+        elif not is_same(there, package) and not _has_to_stay(there, package):
+            changes.append(
+                PackageChange(name=package.name, before=there.version, after=package.version or there.version)
+            )
+    for one in _ousted(installed, {package.name for package in planned}):
+        if one.conda:
+            raise NoPlanError(
+                f"conda installed {one.name} {one.version}, which would have to go",
+                reasons=("it owns the same modules as what is to be installed",),
+                hints=(f"let conda remove it: `conda remove -p {environment.prefix} {one.conda}`",),
+            )
+        changes.append(PackageChange(name=one.key, before=one.version))
+    return tuple(sorted(changes, key=lambda change: change.name))
+
+
+def _has_to_stay(there: Installed, package: LockedPackage) -> bool:
+    return there.url is not None and not package.direct
+
+
+def _kept(installed: Mapping[str, Installed], planned: Sequence[LockedPackage]) -> Iterator[str]:
+    """What comes from a directory or an address, with the version that the plan has in its place."""
+    versions = {package.name: package for package in planned}
+    for key, there in installed.items():
+        package = versions.get(key)
+        if there.url is None or (package and package.direct and not is_same(there, package)):
+            continue
+        other = f", where the plan has {package.version}" if package and not is_same(there, package) else ""
+        yield f"{there.name} {there.version} from `{there.url}`{' (editable)' if there.editable else ''}{other}"
+
+
+def _ousted(installed: Mapping[str, Installed], planned: set[str]) -> Iterator[Installed]:
+    """What would own the same import packages as something planned: other wheels of one project of the catalog."""
+    for name in sorted(planned):
+        project = find_project(name)
+        wheels = {str(canonicalize_name(rule.wheel)) for rule in project.builds} if project else set()
+        if project is None or project.library or not project.listed or name not in wheels:
+            continue
+        for key in sorted(wheels - planned):
+            if key in installed:
+                yield installed[key]
+
+
+def _expected_conflicts(
+    installed: Mapping[str, Installed], changes: Sequence[PackageChange], plan: Plan
+) -> tuple[Conflict, ...]:
+    """The conflicts of what stays with what comes; what comes fits together, since uv resolved it so."""
+    changed = {one.name for one in changes}
+    staying = [one for key, one in installed.items() if key not in changed]
+    after = {one.key: one.version for one in staying} | {one.name: one.after for one in changes if one.after}
+    return tuple(
+        Conflict(name=one.who.name, version=one.who.version, requires=one.text, found=one.found)
+        for one in unmet(staying, after, plan.machine.platform, plan.python)
+    )
