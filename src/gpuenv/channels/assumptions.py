@@ -8,7 +8,12 @@ from gpuenv.channels.destinations import ASSUMED_GLIBC
 from gpuenv.model import Machine, OperatingSystem
 from gpuenv.versions import LibcVersion
 
-__all__ = ["with_assumptions"]
+__all__ = ["LATER_GLIBC", "with_assumptions"]
+
+LATER_GLIBC = "2.34"
+"""The C library to assume where there is no plan for the usual one: Red Hat Enterprise Linux 9's; Ubuntu has had it or
+a later one since 22.04.
+"""
 
 
 def with_assumptions(machine: Machine, python: str | None, *, glibc: str = ASSUMED_GLIBC) -> Machine:

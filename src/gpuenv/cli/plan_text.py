@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 import gpuenv
 from gpuenv.cli.describe import machine_line
 from gpuenv.cli.text import bytes_in_words, hanging, heading, indented, page, plain_table, verdict_text
-from gpuenv.model import Choice, Finding, GpuSupport, Plan, PlannedPackage, PlanSet, Verdict
+from gpuenv.model import Choice, Finding, GpuSupport, PassedOver, Plan, PlannedPackage, PlanSet, Verdict
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -153,18 +153,20 @@ def spans_of(choice: Choice, chosen: str) -> list[tuple[str, Finding]]:
     """The builds passed over, newest first, with one line for releases in a row that have the same reason: `2.11.0 to
     2.14.1`.
     """
-    groups: list[tuple[list[str], Finding]] = []
+    groups: list[list[PassedOver]] = []
     for passed in choice.passed_over:
-        version = f"its build {passed.build}" if passed.version == chosen else passed.version
-        same = groups and told(groups[-1][1]) == told(passed.reason)
-        if same and version == passed.version:
-            groups[-1][0].append(version)
+        if groups and told(groups[-1][0].reason) == told(passed.reason):
+            groups[-1].append(passed)
         else:
-            groups.append(([version], passed.reason))
-    return [
-        (versions[0] if len(versions) == 1 else f"{versions[-1]} to {versions[0]}", reason)
-        for versions, reason in groups
-    ]
+            groups.append([passed])
+    return [(_span(group, chosen), group[0].reason) for group in groups]
+
+
+def _span(group: list[PassedOver], chosen: str) -> str:
+    newest, oldest = group[0], group[-1]
+    if newest.version == oldest.version:
+        return f"its build {newest.build}" if newest.version == chosen else newest.version
+    return f"{oldest.version} to {newest.version}"
 
 
 def _show_notes(out: Console, plan: Plan) -> None:

@@ -26,16 +26,17 @@ _SPEC = r"(?:[=!<>~]{1,3}[\w.*+!]+,?){0,9}"
 
 
 def _package(group: str) -> str:
-    """A pattern for a package with extras, marker and versions, as uv writes it."""
-    return rf"(?P<{group}>[A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?(?:\{{[^}}]*\}})?(?P<{group}_spec>{_SPEC})"
+    """A pattern for a package with extras and versions, as uv writes it."""
+    return rf"(?P<{group}>[A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?(?P<{group}_spec>{_SPEC})"
 
 
-_DEPENDS = re.compile(rf"(?<![\w.-]){_package('who')} depends on {_package('what')}", re.ASCII)
+_DEPENDS = re.compile(rf"(?<![\w.-]){_package('who')} depends? on {_package('what')}", re.ASCII)
+_MARKER = re.compile(r"\{[^{}]*\}")
 _SEVERAL = "all of: "
 _ITS_NEED = re.compile(rf" ?depend on {_package('what')}", re.ASCII)
 _WORD = re.compile(rf"{_package('who')}\Z", re.ASCII)
 _FACTS = re.compile(r"(?:Because|And because|and because) (.*?)(?:,? we can conclude that|$)", re.DOTALL)
-_REQUIRED = re.compile(r"you require (.+?)(?= and (?:all of|[\w.-]+\S* (?:depends|has|have))|$)", re.DOTALL)
+_REQUIRED = re.compile(r"you require (.+?)(?= and (?:all of|[\w.-]+\S* (?:depends?|has|have))|$)", re.DOTALL)
 _NO_WHEELS = re.compile(
     rf"(?:all versions of )?{_package('who')} (?:has|have) no (?:usable wheels|wheels with a matching)", re.ASCII
 )
@@ -62,15 +63,17 @@ def in_own_words(conflict: NoPlanError, typed: Mapping[str, str], *, place: str)
 
     `typed` has what the user typed by the canonical name of the distribution; `place` is what wheels were wanted for.
     """
-    said = " ".join(" ".join(conflict.reasons).split())
+    said = _MARKER.sub("", " ".join(" ".join(conflict.reasons).split()))
     facts = [found[1] for found in _FACTS.finditer(said.partition(" hint: ")[0])]
     required = list(dict.fromkeys(name for fact in facts for name in _required(fact)))
     if not is_of_uv(conflict) or not facts or not required:
         return conflict
     needs = [one for fact in facts for one in _dependencies(fact)]
     asked = [f"`{typed.get(name, name)}`" for name in required]
-    met = [one for one in needs if canonicalize_name(one.what) in required or _is_asked_by_several(one, needs)]
-    without = set(required) - {canonicalize_name(one.who) for one in met}
+    without_wheels = {canonicalize_name(found["who"]) for fact in facts for found in _NO_WHEELS.finditer(fact)}
+    ends = {*required, *without_wheels}
+    met = [one for one in needs if canonicalize_name(one.what) in ends or _is_asked_by_several(one, needs)]
+    without = ends - {canonicalize_name(one.who) for one in met}
     reasons = (*_told(met), *dict.fromkeys(_not_there(facts, without, place)))
     if not reasons:
         return conflict
@@ -141,12 +144,12 @@ def _versions(spec: str) -> str:
     return f" up to {high}" if high else f" {spec}".rstrip(" ,")
 
 
-def _not_there(facts: list[str], required: set[str], place: str) -> Iterator[str]:
-    """What has no wheel or no release at all, of what the user requires."""
+def _not_there(facts: list[str], names: set[str], place: str) -> Iterator[str]:
+    """What of these has no wheel there, or no release at all."""
     for fact in facts:
         for found in _NO_WHEELS.finditer(fact):
-            if canonicalize_name(found["who"]) in required:
+            if canonicalize_name(found["who"]) in names:
                 yield f"{found['who']}{_versions(found['who_spec'])} has no wheel for {place}, only sources or others"
         for found in _NO_VERSION.finditer(fact):
-            if canonicalize_name(found["who"]) in required:
+            if canonicalize_name(found["who"]) in names:
                 yield f"there is no {found['who']} {found['who_spec']}".rstrip()

@@ -56,7 +56,7 @@ def _explain_choices(layer: Layer, specs: tuple[GpuSpec, ...], setting: Setting)
     return tuple(
         Choice(
             package=name,
-            passed_over=tuple(_passed_over(pick, layer, specs)),
+            passed_over=tuple(_passed_over(pick, layer, specs, setting)),
             notes=tuple(dict.fromkeys(_notes(pick, layer, setting))),
         )
         for name, pick in layer.picks.items()
@@ -64,9 +64,9 @@ def _explain_choices(layer: Layer, specs: tuple[GpuSpec, ...], setting: Setting)
     )
 
 
-def _passed_over(pick: Candidate, layer: Layer, specs: tuple[GpuSpec, ...]) -> Iterator[PassedOver]:
+def _passed_over(pick: Candidate, layer: Layer, specs: tuple[GpuSpec, ...], setting: Setting) -> Iterator[PassedOver]:
     asked_for = [_admitted_by(spec, pick.build.project, layer) for spec in specs]
-    for candidate in _worth_telling(pick, layer):
+    for candidate in _worth_telling(pick, layer, prefers_gpu=setting.prefers_gpu):
         if not all(any(matches(text, candidate) for text in texts) for texts in asked_for if texts):
             continue
         reason = why_not(candidate, layer)
@@ -74,11 +74,11 @@ def _passed_over(pick: Candidate, layer: Layer, specs: tuple[GpuSpec, ...]) -> I
             yield PassedOver(version=candidate.build.version, build=candidate.build.build, reason=reason)
 
 
-def _worth_telling(pick: Candidate, layer: Layer) -> list[Candidate]:
+def _worth_telling(pick: Candidate, layer: Layer, *, prefers_gpu: bool) -> list[Candidate]:
     """Of each version that would have been preferred the build that came nearest to being picked, newest first."""
     nearest: dict[str, Candidate] = {}
     for one in sorted(layer.candidates[pick.build.project], key=_distance):
-        if _would_be_preferred(one.build, pick.build):
+        if _would_be_preferred(one.build, pick.build, prefers_gpu=prefers_gpu):
             nearest.setdefault(one.build.version, one)
     return sorted(nearest.values(), key=preference, reverse=True)
 
@@ -91,9 +91,12 @@ def _distance(one: Candidate) -> tuple[bool, int, bool, int]:
     return not one.build.gpu, one.tier, wants_driver, one.build.number if wants_driver else -one.build.number
 
 
-def _would_be_preferred(build: Build, pick: Build) -> bool:
+def _would_be_preferred(build: Build, pick: Build, *, prefers_gpu: bool) -> bool:
     if pick.gpu and not build.gpu:
         return False
+    if prefers_gpu and build.gpu and not pick.gpu:
+        # An older release on the GPU goes before a newer one on the CPU.
+        return True
     if build.version == pick.version:
         return build.gpu and (not pick.gpu or build.number > pick.number)
     return Version(build.version) > Version(pick.version)

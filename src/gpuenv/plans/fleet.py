@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from gpuenv.channels.assumptions import with_assumptions
+import msgspec
+
+from gpuenv.channels.assumptions import LATER_GLIBC, with_assumptions
+from gpuenv.channels.destinations import ASSUMED_GLIBC
 from gpuenv.errors import NoPlanError
 from gpuenv.machines.interpreters import Interpreter
 from gpuenv.model import Machine, PlanSet, Reporter, Request
@@ -38,9 +42,50 @@ def make_plans(
     """The fewest plans that cover `machines`, in their order. One environment is shared where each package is on the
     GPU of every machine that could have it there alone, and runs no worse. Machines of different platforms never share.
 
-    With `interpreters` all are this computer. Errors as those of `make_plan`; NoPlanError names the machine that
-    nothing fits.
+    With `interpreters` all are this computer. Where nobody said which C library a machine has and there is no plan for
+    the assumed one, the newer one of `LATER_GLIBC` is assumed, and said. Errors as those of `make_plan`; NoPlanError
+    names the machine that nothing fits.
     """
+    options = _Options(interpreters=interpreters, report=report, cache=cache, offline=offline)
+    try:
+        return _plan_all(request, machines, options)
+    except NoPlanError:
+        newer = [with_assumptions(one, one.python, glibc=LATER_GLIBC) for one in machines]
+        if all(one.system == before.system for one, before in zip(newer, machines, strict=True)):
+            raise
+        with suppress(NoPlanError):
+            return _with_note(_plan_all(request, newer, options), LATER_GLIBC)
+        raise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Options:
+    """What all plans of one call have in common."""
+
+    interpreters: tuple[Interpreter, ...]
+    report: Reporter | None
+    cache: bool
+    offline: bool
+
+
+def _with_note(found: PlanSet, glibc: str) -> PlanSet:
+    note = (
+        f"not all of it runs on glibc {ASSUMED_GLIBC}, so {glibc} is assumed, as Red Hat Enterprise Linux 9 has: the "
+        "machine's was not said (`glibc=` in `--machine`)"
+    )
+    return msgspec.structs.replace(
+        found,
+        plans=tuple(
+            msgspec.structs.replace(
+                plan,
+                explanation=msgspec.structs.replace(plan.explanation, notes=(*plan.explanation.notes, note)),
+            )
+            for plan in found.plans
+        ),
+    )
+
+
+def _plan_all(request: Request, machines: Sequence[Machine], options: _Options) -> PlanSet:
     knowledge = Knowledge(can_learn=True)
     plans = []
     reasons: list[str] = []
@@ -51,7 +96,7 @@ def make_plans(
         reasons.append(f"{listed([*by_platform])} need environments of their own")
     for platform, there in by_platform.items():
         wanted = read_specs(request.specs, platform)
-        python = choose_pythons(request.python, wanted.python, interpreters)[0].version
+        python = choose_pythons(request.python, wanted.python, options.interpreters)[0].version
         groups, why = divide(request, there, python=python, knowledge=knowledge)
         reasons += why
         for first, *others in groups:
@@ -60,10 +105,10 @@ def make_plans(
                     request,
                     first,
                     others=tuple(others),
-                    interpreters=interpreters,
-                    report=report,
-                    cache=cache,
-                    offline=offline,
+                    interpreters=options.interpreters,
+                    report=options.report,
+                    cache=options.cache,
+                    offline=options.offline,
                     knowledge=knowledge,
                 )
             )

@@ -148,7 +148,9 @@ class Rounds:
             pick = layer.picks.get(spec.project.name)
             if pick and pick.build.wheel:
                 typed[canonicalize_name(pick.build.wheel)] = spec.typed
-        place = f"Python {self.interpreter.version} on {self.setting.platform}"
+        glibc = self.setting.oldest.system.glibc
+        with_glibc = f" with glibc {glibc}" if glibc else ""
+        place = f"Python {self.interpreter.version} on {self.setting.platform}{with_glibc}"
         return in_own_words(conflict, typed, place=place)
 
     def _read(self, layer: Layer) -> bool:
