@@ -2,6 +2,7 @@
 
 For each request gpuenv plans once, and what it asks of `uv` is written down: requirements, constraints, options. Then
 `gpuenv plan` and that same `uv` command alone are timed by turns, with the same warm cache. Both ask the package index.
+Then ten machines in one plan beside one of them, and a plan that has to look into a large wheel that no catalog knows.
 """
 
 from __future__ import annotations
@@ -23,6 +24,19 @@ REQUESTS = (
     ("gpu=A100,driver=535.129.03", ("tensorflow-gpu", "cupy", "pytorch")),
     ("gpu=H100,driver=580.65.06", ("jax", "pytorch", "numba", "py-xgboost")),
 )
+TEN = (
+    *(
+        "gpu=V100,driver=580.65.06",
+        "gpu=B200,driver=580.65.06",
+        "gpu=T4,driver=570.133.07",
+        "gpu=H100,driver=535.129.03",
+    ),
+    *("gpu=A100,driver=525.85.12", "gpu=L4,driver=550.54.15", "gpu=RTX 5090,driver=570.133.07"),
+    *("gpu=RTX 4090,driver=560.35.05", "gpu=RTX 3090,driver=550.54.15", "gpu=A100-80GB,driver=580.65.06"),
+)
+FOR_TEN = (("pytorch",), ("pytorch", "tensorflow", "jax"))
+UNKNOWN = "sgl-kernel==0.3.21"
+"""A wheel of 546 MB with GPU code, of which the catalog knows nothing."""
 
 
 def main() -> None:
@@ -37,6 +51,20 @@ def main() -> None:
         show("  uv pip compile", resolve)
         show("  gpuenv plan", plan)
         print(f"  gpuenv adds {plan.median - resolve.median:.3f} s\n")
+    for specs in FOR_TEN:
+        one, ten = _by_turns(planning(specs, TEN[:1]), planning(specs, TEN))
+        print(f"{' '.join(specs)}  for one machine and for ten unlike ones in one plan")
+        show("  one machine", one)
+        show("  ten machines", ten)
+        print(f"  {ten.median / one.median:.2f} times\n")
+    print(f"{UNKNOWN}, unknown to the catalog, read anew")
+    show("  gpuenv plan --no-cache", measure([*planning((UNKNOWN,), TEN[3:4]), "--no-cache"], runs=3))
+
+
+def planning(specs: tuple[str, ...], machines: tuple[str, ...]) -> list[str]:
+    """The command that plans for these machines from the user's own index."""
+    named = [word for machine in machines for word in ("--machine", machine)]
+    return [str(BIN / "gpuenv"), "plan", *specs, "--index-policy", "pypi", *named]
 
 
 def what_uv_is_asked(specs: tuple[str, ...], machine: str, scratch: Path) -> tuple[list[str], int]:

@@ -25,7 +25,7 @@ __all__ = ["CodeImage", "ComputeCapability", "CudaVersion", "DriverVersion", "Li
 class _Numbers:
     """Dotted whole numbers; equality and order look at the numbers only, never at the spelling."""
 
-    __slots__ = ("numbers", "text")
+    __slots__ = ("_hash", "numbers", "text")
     _pattern: ClassVar[re.Pattern[str]]
     _what: ClassVar[str]
 
@@ -38,6 +38,8 @@ class _Numbers:
             raise FormatError(f"`{text}` is not a {self._what}")
         self.text = stripped
         self.numbers = tuple(int(part) for part in stripped.split("."))
+        # A plan asks for the hashes of a few hundred versions some ten thousand times.
+        self._hash = hash((type(self).__name__, self.numbers))
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -61,7 +63,7 @@ class _Numbers:
         return f"{type(self).__name__}({self.text!r})"
 
     def __hash__(self) -> int:
-        return hash((type(self).__name__, self.numbers))
+        return self._hash
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -151,7 +153,7 @@ class CodeImage:
     architectures was published.
     """
 
-    __slots__ = ("capability", "is_ptx", "ptx_isa", "suffix")
+    __slots__ = ("_hash", "capability", "is_ptx", "ptx_isa", "suffix")
     _pattern: ClassVar[re.Pattern[str]] = re.compile(
         r"(sm|compute)_(\d{2,3})([af]?)(?:/ptx(\d{1,2}\.\d{1,2}))?", re.ASCII
     )
@@ -163,6 +165,7 @@ class CodeImage:
         self.is_ptx = is_ptx
         self.suffix = suffix
         self.ptx_isa = ptx_isa
+        self._hash = hash(self._key())
 
     @classmethod
     def parse(cls, text: str) -> CodeImage:
@@ -192,7 +195,7 @@ class CodeImage:
         return self.is_ptx, self.capability.numbers, self.suffix, self.ptx_isa.numbers if self.ptx_isa else ()
 
     def __hash__(self) -> int:
-        return hash(self._key())
+        return self._hash
 
     def __eq__(self, other: object) -> bool:
         return self._key() == other._key() if isinstance(other, CodeImage) else NotImplemented

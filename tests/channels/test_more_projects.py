@@ -300,7 +300,7 @@ def test_gpu_builds_that_compute_without_a_gpu(name: str) -> None:
     assert {one.needs.runs_without_gpu for one in builds(name) if one.gpu} == {True}
 
 
-@pytest.mark.parametrize("name", ["cupy", "tensorrt", "vllm", "numba-cuda", "rmm"])
+@pytest.mark.parametrize("name", ["cupy", "tensorrt", "vllm", "rmm"])
 def test_gpu_builds_that_need_a_gpu(name: str) -> None:
     """These do nothing where there is no GPU."""
     assert {one.needs.runs_without_gpu for one in builds(name) if one.gpu} == {False}

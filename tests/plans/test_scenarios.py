@@ -67,7 +67,7 @@ def _read_machine(row: dict[str, Any]) -> Iterator[Scenario]:
     for name, cell in row.items():
         if name in {"machine", "about"}:
             continue
-        picked = {"tensorflow-gpu": "tensorflow"}.get(name, name)
+        picked = name.removesuffix("-gpu")
         told = {key: cell.pop(key) for key in ("because", "refused", "fact") if key in cell}
         cudnn = cell.pop("cudnn", None)
         picks = [{"name": picked, **cell}] if "refused" not in told else []

@@ -190,7 +190,7 @@ def _as_its_neighbours(candidate: Candidate, judged: list[Candidate]) -> Candida
     release of the same minor version, or those on both sides. That they do run would prove nothing.
     """
     build = candidate.build
-    if not build.gpu or build.needs.libraries is not None or candidate.tier is not Tier.UNKNOWN:
+    if not build.gpu or candidate.tier is Tier.REFUSED or not any(map(_is_unread, candidate.findings)):
         return candidate
     read = [one for one in judged if _same_wheel(one.build, build) and one.build.needs.libraries]
     older = max((one for one in read if _release(one) < _release(candidate)), key=_release, default=None)

@@ -156,7 +156,8 @@ class _Parts:
     def fewest(self) -> list[Group]:
         """The machines divided into as few groups as a bounded search finds; every machine is in one."""
         everyone = tuple(range(len(self.machines)))
-        if self._objection(everyone) is None:
+        # Whether one machine has a plan at all is found out when it is made.
+        if len(everyone) == 1 or self._objection(everyone) is None:
             return [everyone]
         best: list[Group] = []
         for groups in self._divisions((), 0):

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from packaging.version import Version
 
 from gpuenv.channels.catalog import Project
-from gpuenv.channels.project_index_builds import has_cuda_on_pypi
-from gpuenv.channels.project_indexes import with_project_indexes
 from gpuenv.model import IndexPolicy, Reporter
 from gpuenv.plans.candidates import Candidate, Tier
 from gpuenv.plans.layer import Layer
@@ -37,6 +35,8 @@ class ProjectIndexes:
             return False
         if layer is not None and not any(_could_help(one, layer, specs, setting) for one in projects.values()):
             return False
+        from gpuenv.channels.project_indexes import with_project_indexes
+
         self.asked = frozenset(projects)
         self.report.step("asking the projects' own indexes")
         answer = with_project_indexes(
@@ -67,6 +67,8 @@ def _could_help(project: Project, layer: Layer, specs: tuple[GpuSpec, ...], sett
         return True
     build = pick.build
     if not setting.prefers_gpu:
+        from gpuenv.channels.project_index_builds import has_cuda_on_pypi
+
         return has_cuda_on_pypi(project, build.wheel, Version(build.version), setting.platform)
     if not build.gpu or pick.tier is not Tier.WHOLE:
         return True

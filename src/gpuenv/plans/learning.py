@@ -2,39 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from gpuenv.artifacts.needs import needs_of
 from gpuenv.channels.catalog import Build
 from gpuenv.channels.destinations import Destination
-from gpuenv.channels.index import PLAIN_ASKING, Asking
 from gpuenv.errors import GpuenvError
-from gpuenv.model import ArtifactKind, Reading
+from gpuenv.model import ArtifactKind, Reading, Reporter
 from gpuenv.plans.knowledge import Knowledge, WheelRelease
-from gpuenv.targets.gather import look_into_each
-from gpuenv.targets.means import Means
-from gpuenv.targets.named import expand_requirement
-from gpuenv.targets.wanted import WantedFile, pinned_file
+
+if TYPE_CHECKING:
+    from gpuenv.targets.means import Means
+    from gpuenv.targets.wanted import WantedFile
 
 __all__ = ["Learner"]
 
 
 @dataclass(slots=True, kw_only=True)
 class Learner:
-    """Reads for one plan. `files` are those of builds that were read, by release, `readings` all others, by name."""
+    """Reads for one plan. `files` are those of builds that were read, by release, `readings` all others, by name.
+
+    Most plans read nothing, so what reading takes is loaded and opened when it is needed (`open_means`).
+    """
 
     knowledge: Knowledge
     destination: Destination
-    means: Means
+    offline: bool
+    report: Reporter
+    open_means: Callable[[], Means]
     files: dict[WheelRelease, WantedFile] = field(default_factory=dict)
     readings: dict[str, Reading] = field(default_factory=dict)
+    _means: Means | None = None
+
+    @property
+    def means(self) -> Means:
+        """The client, the cache and the threads; the same for the whole plan."""
+        if self._means is None:
+            self._means = self.open_means()
+        return self._means
 
     def read_builds(self, builds: Iterable[Build]) -> None:
         """Reads the wheels of builds that nobody has read. What cannot be read is remembered with the reason."""
+        from gpuenv.artifacts.needs import needs_of
+        from gpuenv.targets.gather import look_into_each
+
         releases = self.knowledge.unread(builds)
         for release, build in releases.items():
-            self.means.report.step(f"looking into {release[0]} {release[1]}")
+            self.report.step(f"looking into {release[0]} {release[1]}")
             try:
                 self.files[release] = self._file(release, build)
             except GpuenvError as error:
@@ -52,18 +67,24 @@ class Learner:
     def read_files(self, files: Sequence[WantedFile]) -> tuple[GpuenvError, ...]:
         """Reads files that `uv` chose, and gives what went wrong; what could be read is in `readings`."""
         unread = [file for file in files if file.filename not in self.readings]
-        if unread:
-            names = ", ".join(file.name for file in unread)
-            self.means.report.step(f"looking into {names}")
+        if not unread:
+            return ()
+        from gpuenv.targets.gather import look_into_each
+
+        self.report.step(f"looking into {', '.join(file.name for file in unread)}")
         found, problems = look_into_each(unread, self.means)
         self.readings |= {one.reading.artifact.filename or "": one.reading for one in found}
         return problems
 
     def _file(self, release: WheelRelease, build: Build) -> WantedFile:
+        from gpuenv.channels.index import PLAIN_ASKING, Asking
+        from gpuenv.targets.named import expand_requirement
+        from gpuenv.targets.wanted import pinned_file
+
         wheel, version, _ = release
         if build.file is not None:
             return pinned_file(wheel, version, build.file, self.destination)
-        asking = Asking(offline=True) if self.means.offline else PLAIN_ASKING
+        asking = Asking(offline=True) if self.offline else PLAIN_ASKING
         found = expand_requirement(f"{wheel}=={version}", self.destination, asking=asking, with_extras=False)
         return next(file for file in found.files if file.kind is ArtifactKind.WHEEL)
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -23,7 +26,9 @@ from gpuenv.plans.pythons import PythonChoice, choose_pythons
 from gpuenv.plans.rounds import Rounds, Settled
 from gpuenv.plans.setting import Setting
 from gpuenv.plans.specs import Wanted, read_specs
-from gpuenv.targets.means import open_means
+
+if TYPE_CHECKING:
+    from gpuenv.targets.means import Means
 
 __all__ = ["make_plan"]
 
@@ -56,19 +61,21 @@ def make_plan(
     report.step("choosing builds for the machine")
     pythons = choose_pythons(request.python, wanted.python, interpreters)
     bounds = (*wanted.bounds, *kept_bounds(keep, wanted, renew))
-    with open_means(cache=cache, offline=offline, report=report) as means:
+    machines = (machine, *others)
 
-        def here(python: str) -> tuple[Machine, ...]:
-            return tuple(with_assumptions(one, python) for one in (machine, *others))
+    def setting_for(python: str) -> Setting:
+        return Setting.of(request, (with_assumptions(one, python) for one in machines), knowledge)
 
-        def setting_for(python: str) -> Setting:
-            return Setting.of(request, here(python), knowledge)
-
+    with ExitStack() as closing:
         indexes = ProjectIndexes(policy=request.indexes, offline=offline, report=report)
-        if keep and keep.indexes:
-            indexes.widen(wanted.gpu, setting_for(keep.python))
-        interpreter, setting, layer = _first_layer(wanted, setting_for, pythons, bounds, indexes)
-        learner = Learner(knowledge=knowledge, destination=destination_of(setting.oldest), means=means)
+        interpreter, setting, layer = _first_layer(wanted, setting_for, pythons, bounds, indexes, keep)
+        learner = Learner(
+            knowledge=knowledge,
+            destination=destination_of(setting.oldest),
+            offline=offline,
+            report=report,
+            open_means=partial(_open_means, closing, cache=cache, offline=offline, report=report),
+        )
         rounds = Rounds(
             wanted=wanted,
             setting=setting,
@@ -85,7 +92,13 @@ def make_plan(
         except UnavailableError as error:
             raise _with_what_was_chosen(error, layer) from error
     plan = _plan(request, setting, interpreter, settled, preferred_python=pythons[0].version)
-    return msgspec.structs.replace(plan, others=here(interpreter.version)[1:])
+    return msgspec.structs.replace(plan, others=tuple(with_assumptions(one, interpreter.version) for one in others))
+
+
+def _open_means(closing: ExitStack, *, cache: bool, offline: bool, report: Reporter) -> Means:
+    from gpuenv.targets.means import open_means
+
+    return closing.enter_context(open_means(cache=cache, offline=offline, report=report))
 
 
 def _plan(
@@ -126,8 +139,11 @@ def _first_layer(
     pythons: tuple[PythonChoice, ...],
     bounds: tuple[str, ...],
     indexes: ProjectIndexes,
+    keep: Plan | None,
 ) -> tuple[PythonChoice, Setting, Layer]:
-    """The layer to begin with; where the user's own index has none, with what projects' indexes have."""
+    """The layer to begin with; with what projects' indexes have where the user's own has none, or has not what stays."""
+    if keep and keep.indexes:
+        indexes.widen(wanted.gpu, setting_for(keep.python))
     try:
         return _first_that_fits(wanted, setting_for, pythons, bounds)
     except NoPlanError:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from gpuenv.artifacts.cuda_lines import NVIDIA_PREFIXES
-from gpuenv.artifacts.needs import needs_together
-from gpuenv.artifacts.outside_libraries import without_brought
 from gpuenv.channels.catalog import find_project
 from gpuenv.channels.destinations import Destination
-from gpuenv.channels.pylock import parse_lock
+from gpuenv.channels.pylock import parse_lock, read_lock
 from gpuenv.facts.frameworks import find_framework
 from gpuenv.facts.plain_packages import carries_no_gpu_code
 from gpuenv.model import ArtifactKind, Finding, Needs, PlannedPackage, Reading, Verdict
@@ -23,9 +22,10 @@ from gpuenv.plans.layer import Layer
 from gpuenv.plans.setting import Setting
 from gpuenv.plans.specs import GpuSpec
 from gpuenv.rules import check
-from gpuenv.targets.selection import select_packages
-from gpuenv.targets.wanted import WantedFile
 from gpuenv.versions import CudaVersion
+
+if TYPE_CHECKING:
+    from gpuenv.targets.wanted import WantedFile
 
 __all__ = ["Outside", "brought_along", "judge_files", "native_files"]
 
@@ -84,12 +84,14 @@ def brought_along(names: Iterable[str], layer: Layer) -> tuple[GpuSpec, ...]:
 
 def native_files(pylock: str, destination: Destination) -> tuple[WantedFile, ...]:
     """The wheels of a lock with machine code in them that neither the catalog nor a table knows."""
+    unknown = {one.name for one in read_lock(pylock) if not (one.filename or _PURE).endswith(_PURE)}
+    unknown = {name for name in unknown if not _is_known(name)}
+    if not unknown:
+        return ()
+    from gpuenv.targets.selection import select_packages
+
     files = select_packages(parse_lock(pylock), destination, base=Path()).files
-    return tuple(
-        file
-        for file in files
-        if file.kind is ArtifactKind.WHEEL and not file.filename.endswith(_PURE) and not _is_known(file.name)
-    )
+    return tuple(file for file in files if file.name in unknown and file.kind is ArtifactKind.WHEEL)
 
 
 def _is_known(name: str) -> bool:
@@ -97,9 +99,14 @@ def _is_known(name: str) -> bool:
 
 
 def judge_files(
-    files: Iterable[WantedFile], readings: Mapping[str, Reading], names: Iterable[str], layer: Layer, setting: Setting
+    files: Sequence[WantedFile], readings: Mapping[str, Reading], names: Iterable[str], layer: Layer, setting: Setting
 ) -> tuple[Outside, ...]:
     """What the rules say of those files that use a GPU, where the distributions `names` lie beside them."""
+    if not files:
+        return ()
+    from gpuenv.artifacts.needs import needs_together
+    from gpuenv.artifacts.outside_libraries import without_brought
+
     read = [(file, readings[file.filename]) for file in files if file.filename in readings]
     together = needs_together([reading for _, reading in read], cuda=_cuda_in_use(layer))
     brought = tuple(names)

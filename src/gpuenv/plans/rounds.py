@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from gpuenv.channels.destinations import destination_of
 from gpuenv.errors import NoPlanError
 from gpuenv.model import Learned, LockedWheel, Plan, Reporter, Verdict
 from gpuenv.plans.candidates import Candidate, objections
@@ -129,7 +128,7 @@ class Rounds:
                 keep=self.keep,
                 renew=self.renew,
                 without=without,
-                offline=self.learner.means.offline,
+                offline=self.learner.offline,
             )
         except NoPlanError as conflict:
             if not self.refused:
@@ -163,7 +162,7 @@ class Rounds:
     def _look_outside(self, pylock: str, names: tuple[str, ...], layer: Layer) -> tuple[Outside, ...]:
         if not self.setting.knowledge.can_learn:
             return ()
-        files = native_files(pylock, destination_of(self.setting.oldest))
+        files = native_files(pylock, self.learner.destination)
         for problem in self.learner.read_files(files):
             self.problems[problem.message] = None
         return judge_files(files, self.learner.readings, names, layer, self.setting)
@@ -216,7 +215,7 @@ class Rounds:
                     yield f"{one.file.name} {one.file.version}: {where}{finding.message}"
 
     def _sized(self, pylock: str) -> tuple[LockedWheel, ...]:
-        return sized_wheels(pylock, destination_of(self.setting.oldest), self.learner.means)
+        return sized_wheels(pylock, self.learner)
 
     def _saved(self, layer: Layer, wheels: tuple[LockedWheel, ...]) -> Iterator[str]:
         """How much smaller the download is by CPU builds that the user's own index does not have."""

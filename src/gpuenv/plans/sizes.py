@@ -5,29 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from gpuenv.channels.destinations import Destination
 from gpuenv.channels.pylock import parse_lock
 from gpuenv.errors import GpuenvError
 from gpuenv.model import LockedWheel
+from gpuenv.plans.learning import Learner
 from gpuenv.plans.wheels import locked_wheels
-from gpuenv.targets.means import Means
-from gpuenv.targets.selection import select_packages
-from gpuenv.targets.wanted import WantedFile
+
+if TYPE_CHECKING:
+    from gpuenv.targets.means import Means
+    from gpuenv.targets.wanted import WantedFile
 
 __all__ = ["in_gigabytes", "sized_wheels", "total_bytes"]
 
 
-def sized_wheels(pylock: str, destination: Destination, means: Means) -> tuple[LockedWheel, ...]:
+def sized_wheels(pylock: str, learner: Learner) -> tuple[LockedWheel, ...]:
     """The distributions of a lock, each with its size as far as it can be found out."""
     wheels = locked_wheels(pylock)
-    if means.offline or all(wheel.size_bytes for wheel in wheels):
+    if learner.offline or all(wheel.size_bytes for wheel in wheels):
         return wheels
-    files = {file.name: file for file in select_packages(parse_lock(pylock), destination, base=Path()).files}
+    from gpuenv.targets.selection import select_packages
+
+    files = {file.name: file for file in select_packages(parse_lock(pylock), learner.destination, base=Path()).files}
     return tuple(
-        msgspec.structs.replace(wheel, size_bytes=_size(files[wheel.name], means))
+        msgspec.structs.replace(wheel, size_bytes=_size(files[wheel.name], learner.means))
         if wheel.size_bytes is None and wheel.name in files
         else wheel
         for wheel in wheels

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 from gpuenv.facts.architectures import family, find_capability
 from gpuenv.facts.toolkits import load_toolkits, ptx_first_cuda
@@ -94,9 +95,19 @@ def way_to_run(image: CodeImage, gpu: Gpu, *, driver_cuda: CudaVersion | None, b
     any later GPU if the driver knows its PTX ISA. `a` code runs on its own capability alone, `f` code in its family.
     Whether code for a capability runs on the same GPU under its later number (10.1 became 11.0) nobody has said.
     """
-    device = gpu.compute_capability
-    if device is None:
+    if gpu.compute_capability is None:
         return Way.UNKNOWN
+    return _way_to_run(image, gpu.compute_capability, is_tegra(gpu), driver_cuda, built_with)
+
+
+@lru_cache(maxsize=1 << 14)
+def _way_to_run(
+    image: CodeImage,
+    device: ComputeCapability,
+    on_tegra: bool,
+    driver_cuda: CudaVersion | None,
+    built_with: CudaVersion | None,
+) -> Way:
     target = image.capability
     portable = image.is_ptx and not image.suffix and device >= target
     if _is_renamed(device, target) and not portable:
@@ -109,7 +120,7 @@ def way_to_run(image: CodeImage, gpu: Gpu, *, driver_cuda: CudaVersion | None, b
         fits = device >= target
     else:
         fits = device.major == target.major and device >= target
-        tegra_on_one_side = is_tegra(gpu) or is_tegra(Gpu(name="target", compute_capability=target))
+        tegra_on_one_side = on_tegra or is_tegra(Gpu(name="target", compute_capability=target))
         fits = fits and (device == target or not tegra_on_one_side)
     if not fits:
         return Way.NONE

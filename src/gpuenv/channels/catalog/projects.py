@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from functools import cache
-from importlib import resources
+from pathlib import Path
 
 import msgspec
 
@@ -164,9 +164,7 @@ class Project(Noun, frozen=True, kw_only=True):
 @cache
 def _projects() -> dict[str, Project]:
     found: dict[str, Project] = {}
-    for file in sorted(resources.files("gpuenv.channels.catalog").joinpath("projects").iterdir(), key=lambda f: f.name):
-        if not file.name.endswith(".toml"):
-            continue
+    for file in sorted(Path(__file__).with_name("projects").glob("*.toml")):
         try:
             project = from_builtins(tomllib.loads(file.read_text("utf-8")), Project)
         except (FormatError, tomllib.TOMLDecodeError) as error:
