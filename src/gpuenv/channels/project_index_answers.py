@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from gpuenv import settings
-from gpuenv._net import Client
 from gpuenv.channels.index_logins import credentials_for
-from gpuenv.channels.project_index_asking import Asking
 from gpuenv.channels.project_index_cache import IndexCache, KeptDocument, KeptPage, KeptRequirements
 from gpuenv.channels.project_index_pages import Page
 from gpuenv.channels.project_index_releases import IndexedRelease
-from gpuenv.channels.project_index_requirements import read_requirements
 from gpuenv.channels.simple_index import list_project
 from gpuenv.channels.variants import LARGEST_VARIANTS_BYTES, VARIANTS_ENDING
 from gpuenv.errors import GpuenvError, RequestError
 from gpuenv.model import Reporter
+
+if TYPE_CHECKING:
+    from gpuenv._net import Client
+    from gpuenv.channels.project_index_asking import Asking
 
 __all__ = ["Answers"]
 
@@ -77,6 +78,8 @@ class Answers:
                 found[release] = kept
         waiting = [release for release in releases if release not in found]
         if waiting and not self._offline:
+            from gpuenv.channels.project_index_requirements import read_requirements
+
             asking = self._begin()
 
             def question(release: IndexedRelease) -> Callable[[], KeptRequirements]:
@@ -110,6 +113,9 @@ class Answers:
 
     def _begin(self) -> Asking:
         if self._asking is None:
+            # Most answers are kept ones, for which no network has to be loaded.
+            from gpuenv.channels.project_index_asking import Asking
+
             self._report.step("asking projects' own indexes")
             self._asking = Asking(settings.PROJECT_INDEX_SECONDS)
         return self._asking

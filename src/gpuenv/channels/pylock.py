@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -66,6 +67,7 @@ def is_without_files(package: Package) -> bool:
     return package.directory is not None and package.directory.path == _NOWHERE
 
 
+@lru_cache(maxsize=8)
 def read_lock(text: str) -> tuple[LockedPackage, ...]:
     """The packages of the lock `text`; FormatError when it is none, or lists a package without files."""
     packages = parse_lock(text).packages

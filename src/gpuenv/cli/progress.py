@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Progress"]
 
 _PATIENCE_SECONDS = 1.0
+_SECONDS_BEFORE_WAITING = 0.25
 
 
 class Progress:
@@ -27,8 +28,10 @@ class Progress:
         self._timer: threading.Timer | None = None
 
     def __enter__(self) -> Self:
-        # What the answer is shown with is loaded while others are waited for.
-        threading.Thread(target=import_module, args=("rich.table",), daemon=True).start()
+        # What the answer is shown with is loaded while others are waited for, which begins about then.
+        self._loader = threading.Timer(_SECONDS_BEFORE_WAITING, import_module, ("rich.table",))
+        self._loader.daemon = True
+        self._loader.start()
         if sys.stderr.isatty():
             self._timer = threading.Timer(_PATIENCE_SECONDS, self._show)
             self._timer.daemon = True
@@ -38,6 +41,7 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._loader.cancel()
         if self._timer:
             self._timer.cancel()
         with self._lock:

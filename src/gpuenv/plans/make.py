@@ -141,7 +141,7 @@ def _first_layer(
     indexes: ProjectIndexes,
     keep: Plan | None,
 ) -> tuple[PythonChoice, Setting, Layer]:
-    """The layer to begin with; with what projects' indexes have where the user's own has none, or has not what stays."""
+    """The layer to begin with; what projects' indexes have counts where nothing else fits, or where it is to stay."""
     if keep and keep.indexes:
         indexes.widen(wanted.gpu, setting_for(keep.python))
     try:

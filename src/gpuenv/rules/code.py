@@ -189,11 +189,14 @@ def _perhaps_runs(
 
 def _first_driver_cuda(library: LibraryCode, gpu: Gpu, needs: Needs) -> CudaVersion | None:
     """The oldest CUDA that a driver has to serve for the library to run on a GPU; None where no driver helps."""
-    for toolkit in load_toolkits():
-        measured = measure_coverage(library, gpu, driver_cuda=toolkit.version, built_with=_writer(needs))
-        if measured.way in {Way.SASS, Way.JIT}:
-            return toolkit.version
-    return None
+
+    def runs(cuda: CudaVersion) -> bool:
+        measured = measure_coverage(library, gpu, driver_cuda=cuda, built_with=_writer(needs))
+        return measured.way in {Way.SASS, Way.JIT}
+
+    known = [toolkit.version for toolkit in load_toolkits()]
+    # What no driver of today runs, no older one does.
+    return next(filter(runs, known), None) if runs(known[-1]) else None
 
 
 def _measure(library: LibraryCode, gpu: Gpu, needs: Needs, machine: Machine) -> Coverage:

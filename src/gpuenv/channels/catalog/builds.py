@@ -24,6 +24,9 @@ from gpuenv.versions import ComputeCapability, LibcVersion
 __all__ = ["Build", "builds_of"]
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
+# Their releases follow the pins of who asks for them. Solved as well they made plans an eighth slower and no different
+# (seven requests, 2026-11-25); conflicts show in cuBLAS, NCCL, cuDNN and nvJitLink.
+_LEFT_TO_UV = re.compile(r"nvidia-(?:cuda-nvrtc|cuda-runtime|cufft|curand|cusolver|cusparse)(?:-cu\d+)?", re.ASCII)
 _LAST_PYTHON = (3, 15)
 
 
@@ -155,7 +158,7 @@ def _dependencies(project: Project, rule: BuildRule, requirements: list[Required
         target = find_project(requirement.name)
         if target is None or target.name == project.name or requirement.name in rule.without:
             continue
-        if target.library and not releases_of(requirement.name):
+        if target.library and (_LEFT_TO_UV.fullmatch(requirement.name) or not releases_of(requirement.name)):
             continue
         # A CPU build may carry CUDA libraries along, but which ones is no concern of a machine that cannot use them.
         if rule.gpu or project.library or not requirement.name.startswith(NVIDIA_PREFIXES):
