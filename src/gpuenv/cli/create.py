@@ -12,14 +12,16 @@ from gpuenv.cli.options import (
     as_json,
     chosen_machine,
     chosen_prefix,
+    chosen_request,
     environment_options,
     machine_option,
+    policy_options,
     python_option,
     verbose_option,
 )
 from gpuenv.cli.plan_text import show_done
 from gpuenv.cli.progress import Progress
-from gpuenv.model import Request, to_json
+from gpuenv.model import to_json
 
 __all__ = ["create_command"]
 
@@ -30,6 +32,7 @@ __all__ = ["create_command"]
 @environment_options
 @machine_option
 @python_option
+@policy_options
 @click.option("--force", is_flag=True, help="Put it in the place of an environment that is there.")
 @verbose_option
 @as_json
@@ -42,6 +45,9 @@ def create_command(
     prefix: Path | None,
     machine: str | None,
     python: str | None,
+    gpu: str,
+    allow_degraded: bool,
+    index_policy: str,
     force: bool,
     verbose: bool,
     as_json: bool,
@@ -53,7 +59,7 @@ def create_command(
     refuse_nothing(specs, file)
     place = chosen_prefix(name, prefix)
     here = chosen_machine(machine)
-    asked = Request(specs=specs, python=python)
+    asked = chosen_request(specs, python=python, gpu=gpu, allow_degraded=allow_degraded, index_policy=index_policy)
     request, notes = with_file(asked, file, extras=extras, groups=groups, machines=(here,))
     with Progress() as progress:
         change = gpuenv.create_environment(

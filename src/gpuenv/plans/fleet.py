@@ -172,10 +172,28 @@ class _Parts:
         for number, group in enumerate(groups[1:], start=1):
             for earlier in groups[:number]:
                 for index in group:
-                    why = self._objection(_with(earlier, index))
-                    if why:
+                    if why := self._why_apart(earlier, index):
                         yield f"{self._name(index)} cannot share an environment with {self._names(earlier)}: {why}"
                         break
+
+    def _why_apart(self, group: Group, index: int) -> str | None:
+        """Why a machine cannot join a group, by what the group gets without it, or what it gets without the group."""
+        joined = self._objection(_with(group, index))
+        if joined is None:
+            return None
+        theirs = self._layer(group) if len(group) > 1 else self._alone_layer(group[0])
+        against = self._against(theirs, (index,)) or self._against(self._alone_layer(index), group)
+        return against or joined
+
+    def _against(self, layer: Layer, group: Group) -> str | None:
+        """What speaks against the GPU builds of a layer on the machines of a group."""
+        for name, pick in layer.picks.items():
+            for index in group if pick.build.gpu else ():
+                here = with_assumptions(self.machines[index][0], self.python)
+                found = self.knowledge.judge(pick.build, here, without_gpu_too=True)
+                if against := objections(Candidate(build=pick.build, findings=found)):
+                    return f"{name} {pick.build.version} {against[0].message}"
+        return None
 
     def _divisions(self, groups: tuple[Group, ...], index: int) -> Iterator[list[Group]]:
         """Divisions of the machines from `index` on into the groups so far and new ones; the first puts each machine
