@@ -38,6 +38,8 @@ def run(command: str, directory: Path) -> str:
     """What a command prints, standard output and error together."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("GPUENV_", "CONDA_"))}
     environ |= {"PATH": f"{BIN}{os.pathsep}{environ['PATH']}", "UV_EXCLUDE_NEWER": TAKEN, "COLUMNS": "80"}
+    # Whether projects' own indexes can be reached is no matter of the README.
+    environ |= {"GPUENV_INDEX_PYTORCH": "", "GPUENV_INDEX_PADDLE": ""}
     done = subprocess.run(
         shlex.split(command),
         cwd=directory,

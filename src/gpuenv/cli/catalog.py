@@ -72,6 +72,11 @@ def catalog_update(names: tuple[str, ...], budget: float, verbose: bool, as_json
 )
 @_budget_option
 @click.option("--again", is_flag=True, help="Open wheels again that were opened before.")
+@click.option(
+    "--second-python",
+    is_flag=True,
+    help="Then open a wheel for another Python of each newest opened release, and tell what differs.",
+)
 @verbose_option
 @as_json
 def catalog_build(

@@ -61,11 +61,21 @@ class CatalogChange(Noun, frozen=True, kw_only=True):
     opened: tuple[str, ...] = ()
 
 
+class CatalogDifference(Noun, frozen=True, kw_only=True):
+    """One thing in which the catalog and what was read again differ; None on a side that does not have it."""
+
+    what: str
+    recorded: str | None
+    read: str | None
+
+
 class CatalogUpdate(Noun, frozen=True, kw_only=True):
     """What a build or update of the catalog did in `directory`.
 
     `projects` counts the names that were asked for, `fetched_bytes` what was fetched of wheels that were opened.
     `left_unread` counts the wheels that are still to be opened, for the budget or for a problem.
+    `compared` are the wheels for another Python that were opened as a check, `differences` what was found: `recorded` is
+    what the row has, `read` what that wheel has.
     """
 
     version: int = JSON_VERSION
@@ -74,15 +84,9 @@ class CatalogUpdate(Noun, frozen=True, kw_only=True):
     changes: tuple[CatalogChange, ...] = ()
     fetched_bytes: int = 0
     left_unread: int = 0
+    compared: tuple[str, ...] = ()
+    differences: tuple[CatalogDifference, ...] = ()
     problems: tuple[ErrorBody, ...] = ()
-
-
-class CatalogDifference(Noun, frozen=True, kw_only=True):
-    """One thing in which the catalog and what was read again differ; None on a side that does not have it."""
-
-    what: str
-    recorded: str | None
-    read: str | None
 
 
 class CatalogVerification(Noun, frozen=True, kw_only=True):

@@ -32,19 +32,30 @@ def build_catalog(
     *,
     budget_gb: float = settings.CATALOG_BUDGET_GB,
     again: bool = False,
+    second_python: bool = False,
     report: Reporter | None = None,
 ) -> CatalogUpdate:
     """Writes the rows of all names that the catalog covers, or of `names` (`torch`, `torch==2.10.0`), to `directory`.
 
     What is in its files is kept and brought up to date: nothing is read that was read before. Wheels of `budget_gb`
     together are opened, the newest minor release of each project first; `again` opens those again that were opened
-    before. It can be stopped at any moment and goes on from there. RequestError for a name that the catalog does not
+    before. With `second_python` what is left of the budget goes to a check: of each project's newest opened release the
+    wheel for another Python is opened too, and what differs is told in `differences`; the rows stay as they are. It can
+    be stopped at any moment and goes on from there. RequestError for a name that the catalog does not
     cover, UnavailableError where the index does not answer or the directory cannot be written; what else could not be
     read is told in `problems`.
     """
     asked = _asked(names)
     with alone_in(directory):
-        return _run(RowFiles(directory), asked, lambda _: (), budget_gb=budget_gb, again=again, report=report)
+        return _run(
+            RowFiles(directory),
+            asked,
+            lambda _: (),
+            budget_gb=budget_gb,
+            again=again,
+            second_python=second_python,
+            report=report,
+        )
 
 
 def update_catalog(
@@ -78,6 +89,7 @@ def _run(
     budget_gb: float,
     again: bool = False,
     newest_only: bool = False,
+    second_python: bool = False,
     report: Reporter | None,
 ) -> CatalogUpdate:
     with Client() as client:
@@ -85,13 +97,18 @@ def _run(
             client=client, index=default_index(), files=files, base=base, report=report or Silence(), again=again
         )
         planned = work.list_all(asked)
-        work.open_all([one for one in planned if _is_due(one, newest_only=newest_only)], budget_bytes=budget_gb * 1e9)
+        due = [one for one in planned if _is_due(one, newest_only=newest_only)]
+        left = work.open_all(due, budget_bytes=budget_gb * 1e9)
+        if second_python:
+            work.compare_pythons(budget_bytes=left)
     return CatalogUpdate(
         directory=str(files.directory),
         projects=len(asked),
         changes=work.changes(),
         fetched_bytes=work.fetched_bytes,
         left_unread=work.left_unread,
+        compared=tuple(work.compared),
+        differences=tuple(work.differences),
         problems=tuple(work.problems),
     )
 

@@ -11,7 +11,7 @@ from gpuenv.channels.catalog.releases import PlatformWheels
 from gpuenv.channels.simple_index import ListedFile
 from gpuenv.model import Artifact
 
-__all__ = ["PLATFORM_ORDER", "is_pure", "pick_wheel", "platforms_of"]
+__all__ = ["PLATFORM_ORDER", "is_pure", "pick_other_python", "pick_wheel", "platforms_of"]
 
 PLATFORM_ORDER = (
     *("linux-x86_64", "linux-aarch64", "windows-x86_64", "macos-aarch64", "macos-x86_64"),
@@ -54,6 +54,24 @@ def pick_wheel(files: Iterable[ListedFile], platform: str) -> ListedFile | None:
         return _USUAL_PYTHON in pythons, Version(pythons[-1]), pair[1].filename
 
     return max(_full_builds(fitting), key=preference)[1]
+
+
+def pick_other_python(files: Iterable[ListedFile], platform: str, *, than: str) -> ListedFile | None:
+    """The wheel of the largest build for the newest Python that the wheel `than` is not for; None where it serves all.
+
+    `than` is a file name among `files`.
+    """
+    fitting = [(wheel, file) for wheel, file in _fitting_wheels(files) if platform in wheel.platforms]
+    first = next((wheel for wheel, file in fitting if file.filename == than), None)
+    served = _pythons(first) if first else None
+    if served is None:
+        return None
+    others = [
+        (max(map(Version, pythons)), file.filename, file)
+        for wheel, file in _full_builds(fitting)
+        if (pythons := _pythons(wheel)) and not pythons & served
+    ]
+    return max(others, key=lambda other: other[:2])[2] if others else None
 
 
 def _fitting_wheels(files: Iterable[ListedFile]) -> list[_Fitting]:

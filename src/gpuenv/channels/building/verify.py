@@ -185,7 +185,8 @@ def _in_words(library: RawLibrary) -> str:
     parts = [_groups_in_words(library.groups)]
     if library.relocatable:
         parts.append(f"relocatable: {_groups_in_words(library.relocatable)}")
-    parts.append(f"{library.size_bytes} bytes of code")
+    if library.size_bytes:
+        parts.append(f"{library.size_bytes} bytes of code")
     return "; ".join(parts)
 
 

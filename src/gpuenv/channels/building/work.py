@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Event, Lock
+from typing import TypeVar
 
 from packaging.version import Version
 
@@ -17,14 +18,17 @@ from gpuenv.channels.building.metadata import read_metadata
 from gpuenv.channels.building.openings import Planned, in_order, plan_openings
 from gpuenv.channels.building.row_files import RowFiles
 from gpuenv.channels.building.rows import GONE, add_code, make_row, merge_rows, renew_row, retire_row, same_kind
-from gpuenv.channels.building.wheel_code import read_wheel_code
+from gpuenv.channels.building.second_python import Second, compare_pythons, second_wheel
+from gpuenv.channels.building.wheel_code import WheelCode, read_wheel_code
 from gpuenv.channels.catalog.projects import Wheel
 from gpuenv.channels.catalog.releases import Release
-from gpuenv.channels.simple_index import ProjectPage, list_project, version_in_name
+from gpuenv.channels.simple_index import ListedFile, ProjectPage, list_project, version_in_name
 from gpuenv.errors import FormatError, GpuenvError, RequestError, UnavailableError
-from gpuenv.model import CatalogChange, ErrorBody, Reporter
+from gpuenv.model import CatalogChange, CatalogDifference, ErrorBody, Reporter
 
 __all__ = ["Asked", "Work"]
+
+Chosen = TypeVar("Chosen")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +70,9 @@ class Work:
     fetched_bytes: int = 0
     left_unread: int = 0
     problems: list[ErrorBody] = field(default_factory=list)
+    compared: list[str] = field(default_factory=list)
+    differences: list[CatalogDifference] = field(default_factory=list)
+    _listed: list[tuple[Asked, list[ListedRelease]]] = field(default_factory=list)
     _changes: dict[str, _Changes] = field(default_factory=dict)
     _today: dict[str, str] = field(default_factory=dict)
     _stopped: Event = field(default_factory=Event)
@@ -86,21 +93,46 @@ class Work:
             planned += found
         return in_order(planned)
 
-    def open_all(self, planned: list[Planned], *, budget_bytes: float) -> None:
-        """Opens wheels in their order as long as the budget lasts; one that is too large is left out."""
+    def open_all(self, planned: list[Planned], *, budget_bytes: float) -> float:
+        """Opens wheels in their order as long as the budget lasts; one that is too large is left out.
+
+        Gives the bytes that are left of the budget.
+        """
         self.report.step(f"reading {len(planned)} wheels" if planned else "no wheel to read")
-        left = budget_bytes
-        chosen = []
-        for one in planned:
-            # A wheel of unknown size costs nothing beforehand; few indexes tell no sizes.
-            size = one.file.size_bytes or 0
-            if size <= left and left > 0:
-                left -= size
-                chosen.append(one)
-        self.left_unread += len(planned) - len(chosen)
+        chosen, left = self._within([(one, one.file) for one in planned], budget_bytes)
         threads = settings.CATALOG_WHEELS_AT_ONCE
         for _ in results_of(self._open_one, chosen, threads=threads, stopped=self._stopped):
             pass
+        return left
+
+    def compare_pythons(self, *, budget_bytes: float) -> None:
+        """Opens a wheel of another Python of each project's newest opened release, and notes what differs."""
+        seconds = []
+        for asked, releases in self._listed:
+            meant = (one for one in releases if asked.is_meant(one.version))
+            second = second_wheel(meant, self.files.rows(asked.wheel.name))
+            if second:
+                seconds.append((second, second.file))
+        seconds.sort(key=lambda pair: pair[1].filename)
+        chosen, _ = self._within(seconds, budget_bytes)
+        self.report.step(f"comparing {len(chosen)} wheels for another Python" if chosen else "no wheel to compare")
+        threads = settings.CATALOG_WHEELS_AT_ONCE
+        for _ in results_of(self._compare_one, chosen, threads=threads, stopped=self._stopped):
+            pass
+        self.compared.sort()
+        self.differences.sort(key=lambda one: one.what)
+
+    def _within(self, wheels: list[tuple[Chosen, ListedFile]], budget_bytes: float) -> tuple[list[Chosen], float]:
+        """Those that the budget lasts for, and what is left of it; the others count as unread."""
+        chosen = []
+        for one, file in wheels:
+            # A wheel of unknown size costs nothing beforehand; few indexes tell no sizes.
+            size = file.size_bytes or 0
+            if size <= budget_bytes and budget_bytes > 0:
+                budget_bytes -= size
+                chosen.append(one)
+        self.left_unread += len(wheels) - len(chosen)
+        return chosen, budget_bytes
 
     def changes(self) -> tuple[CatalogChange, ...]:
         """What changed, by name; names where nothing did are left out."""
@@ -159,6 +191,7 @@ class Work:
                 self._renew_release(name, release)
         if not asked.versions:
             self._retire(name, {str(version_in_name(file.filename, name)) for file in page.files})
+        self._listed.append((asked, releases))
         planned = plan_openings(asked.wheel, releases)
         return [one for one in planned if self._is_wanted(one) and asked.is_meant(Version(one.version))]
 
@@ -202,22 +235,36 @@ class Work:
     # ---- one wheel ---------------------------------------------------------------------------------------------------
 
     def _open_one(self, planned: Planned) -> None:
-        self.report.detail(f"reading {planned.file.filename}")
+        found = self._read(planned.file)
+        if found is None:
+            return
+        row = self.files.row(planned.wheel, planned.version)
+        assert row is not None
+        new = add_code(row, planned.platform, found.code, today=self._today[planned.wheel])
+        self._put(new, self._changes[planned.wheel].opened, planned.file.filename)
+
+    def _compare_one(self, second: Second) -> None:
+        found = self._read(second.file)
+        if found is not None:
+            with self._lock:
+                self.compared.append(second.file.filename)
+                self.differences += compare_pythons(second, found.code)
+
+    def _read(self, file: ListedFile) -> WheelCode | None:
+        """The GPU code of a wheel; None where it could not be read whole, which is noted."""
+        self.report.detail(f"reading {file.filename}")
         try:
-            found = read_wheel_code(self.client, self.index, planned.file, stopped=self._stopped)
+            found = read_wheel_code(self.client, self.index, file, stopped=self._stopped)
             if found.problems:
-                raise FormatError(f"`{planned.file.filename}` could not be read whole", reasons=found.problems)
+                raise FormatError(f"`{file.filename}` could not be read whole", reasons=found.problems)
         except GpuenvError as error:
             with self._lock:
                 self.left_unread += 1
             self._note(error)
-            return
-        row = self.files.row(planned.wheel, planned.version)
-        assert row is not None
+            return None
         with self._lock:
             self.fetched_bytes += found.fetched_bytes
-        new = add_code(row, planned.platform, found.code, today=self._today[planned.wheel])
-        self._put(new, self._changes[planned.wheel].opened, planned.file.filename)
+        return found
 
     def _note(self, error: GpuenvError, context: str = "") -> None:
         body = ErrorBody.of(error)
