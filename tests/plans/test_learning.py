@@ -193,3 +193,41 @@ def test_an_unread_release_of_the_catalog_is_read_when_it_is_picked(index: Loopb
     finally:
         if kept:
             index.projects["torch"][name] = kept
+
+
+# ---- whole rather than newest ----------------------------------------------------------------------------------------
+
+
+def add_in_parts(index: LoopbackIndex, version: str, main: tuple[int, ...], side: tuple[int, ...]) -> None:
+    """A release with a large library and a smaller one beside it, each for as many GPU generations."""
+    code = {
+        "strange/kernels.so": library(*(sass(*main) for _ in range(4))),
+        "strange/more.so": library(*(sass(*side) for _ in range(2))),
+    }
+    put(index, "strange-kernels", code, version=version, tag=NATIVE)
+
+
+def test_an_older_release_that_runs_whole_goes_first(own_index: LoopbackIndex) -> None:
+    """Of 3.0 a side library lacks code for the GPU, and 2.0 has all of it."""
+    add_in_parts(own_index, "3.0", (70, 80), (80, 90))
+    add_in_parts(own_index, "2.0", (70, 80), (70, 80))
+    plan = plan_for(V100, "strange-kernels")
+    assert versions(plan) == {"strange-kernels": "2.0"}
+    assert plan.verdict is Verdict.WORKS
+    aside = plan.explanation.learned[0]
+    assert (aside.version, aside.verdict) == ("3.0", Verdict.DEGRADED)
+    assert aside.reason is not None
+    assert "`more.so` has code for Tesla V100-SXM2-16GB (7.0) in none of 2 units" in aside.reason.message
+
+
+def test_where_none_runs_whole_the_newest_that_runs_is_taken(own_index: LoopbackIndex) -> None:
+    """It is `degraded`, with the library named; with leave to be degraded nothing older is looked into."""
+    for version in ("2.0", "3.0"):
+        add_in_parts(own_index, version, (70, 80), (80, 90))
+    plan = plan_for(V100, "strange-kernels")
+    assert versions(plan) == {"strange-kernels": "3.0"}
+    assert plan.verdict is Verdict.DEGRADED
+    assert any("`more.so`" in note for note in plan.explanation.notes)
+    request = Request(specs=("strange-kernels",), python="3.11", allow_degraded=True)
+    leave = make_plan(request, parse_machine(V100))
+    assert [one.version for one in leave.explanation.learned] == ["3.0"]

@@ -73,7 +73,13 @@ def _show_plan(out: Console, plan: Plan, *, verbose: bool, last: str) -> None:
 
 
 def show_machines(out: Console, plan: Plan) -> None:
-    """For which machines a plan is made."""
+    """For which machines a plan is made, and from which indexes beside the user's own."""
+    _show_machine_lines(out, plan)
+    if plan.indexes:
+        out.print(hanging("from ", f"your own index and the project indexes {', '.join(plan.indexes)}"))
+
+
+def _show_machine_lines(out: Console, plan: Plan) -> None:
     if not plan.others:
         out.print(hanging("for ", f"{machine_line(plan.machine)}, Python {plan.python}"))
         return

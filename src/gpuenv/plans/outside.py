@@ -18,6 +18,7 @@ from gpuenv.channels.pylock import parse_lock, read_lock
 from gpuenv.facts.frameworks import find_framework
 from gpuenv.facts.plain_packages import carries_no_gpu_code
 from gpuenv.model import ArtifactKind, Finding, Needs, PlannedPackage, Reading, Verdict
+from gpuenv.plans.candidates import Tier, tier_of
 from gpuenv.plans.layer import Layer
 from gpuenv.plans.setting import Setting
 from gpuenv.plans.specs import GpuSpec
@@ -45,6 +46,16 @@ class Outside:
     def reason(self) -> Finding | None:
         """The first finding that keeps it out of a plan; None where nothing does."""
         return next((one for one in self.findings if one.verdict is Verdict.FAILS), None)
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether a part of it does not run there, while the rest does."""
+        return tier_of(self.findings) is Tier.DEGRADED
+
+    @property
+    def objection(self) -> Finding | None:
+        """The first finding that says so."""
+        return next((one for one in self.findings if tier_of((one,)) is Tier.DEGRADED), None)
 
     @property
     def verdict(self) -> Verdict:

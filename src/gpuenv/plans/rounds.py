@@ -31,6 +31,9 @@ __all__ = ["Rounds", "Settled"]
 MOST_ROUNDS = 16
 """After how many rounds a request counts as one without a plan."""
 
+_MOST_SET_ASIDE = 4
+"""How many releases of which a part lacks code are passed over in search of one that runs whole."""
+
 # Advice on the machine, which `gpuenv info` gives.
 _NOT_TOLD = {"host-memory", "cpu-cores", "board-class"}
 
@@ -50,7 +53,9 @@ class Settled:
 
 @dataclass(slots=True, kw_only=True)
 class Rounds:
-    """One plan in the making. `refused` are the wheels that were looked into and do not run there."""
+    """One plan in the making. `refused` are the wheels that were looked into and do not run there, `set_aside` those of
+    which a part does not, while an older release that runs whole is looked for.
+    """
 
     wanted: Wanted
     setting: Setting
@@ -62,6 +67,7 @@ class Rounds:
     keep: Plan | None = None
     renew: frozenset[str] = frozenset()
     refused: list[Outside] = field(default_factory=list)
+    set_aside: list[Outside] = field(default_factory=list)
     along: list[GpuSpec] = field(default_factory=list)
     problems: dict[str, None] = field(default_factory=dict)
     before_indexes: Layer | None = None
@@ -70,32 +76,54 @@ class Rounds:
         """From a first layer to the plan. NoPlanError where there is none, or none was found in the bounded number of
         rounds; UnavailableError when the index does not answer.
         """
-        for _ in range(MOST_ROUNDS):
-            if self.indexes.widen(self.specs, self.setting, layer=layer):
-                self.before_indexes = layer
-                layer = self._choose()
-            if self._read(layer):
-                layer = self._choose()
+        degraded: Settled | None = None
+        for number in range(MOST_ROUNDS):
+            try:
+                found = self._round(layer)
+            except NoPlanError:
+                if degraded is None:
+                    raise
+                return degraded
+            if isinstance(found, Layer):
+                layer = found
                 continue
-            layer, pylock = self._resolve(layer)
-            if self._read(layer):
-                layer = self._choose()
-                continue
-            names = tuple(wheel.name for wheel in locked_wheels(pylock))
-            if more := brought_along(names, layer):
-                self.along += more
-                layer = self._choose()
-                continue
-            outside = self._look_outside(pylock, names, layer)
-            failing = [one for one in outside if one.reason]
-            if not failing:
-                return self._settled(layer, pylock, outside)
-            self.refused += failing
+            worse = [one for one in found.outside if one.is_degraded] if not self.setting.allow_degraded else []
+            if not worse:
+                return found
+            # An older release that runs whole is better than one of which a part lacks code for the GPU; but one is
+            # better than none.
+            degraded = degraded or found
+            if number >= MOST_ROUNDS - 1 or len(self.set_aside) >= _MOST_SET_ASIDE:
+                return degraded
+            self.set_aside += worse
+        if degraded is not None:
+            return degraded
         raise NoPlanError(
             f"no set was found in {MOST_ROUNDS} rounds",
             reasons=tuple(self._refusals()),
             hints=("name releases that you know to run there",),
         )
+
+    def _round(self, layer: Layer) -> Layer | Settled:
+        """The end, or the layer to begin the next round with."""
+        if self.indexes.widen(self.specs, self.setting, layer=layer):
+            self.before_indexes = layer
+            layer = self._choose()
+        if self._read(layer):
+            return self._choose()
+        layer, pylock = self._resolve(layer)
+        if self._read(layer):
+            return self._choose()
+        names = tuple(wheel.name for wheel in locked_wheels(pylock))
+        if more := brought_along(names, layer):
+            self.along += more
+            return self._choose()
+        outside = self._look_outside(pylock, names, layer)
+        failing = [one for one in outside if one.reason]
+        if failing:
+            self.refused += failing
+            return layer
+        return self._settled(layer, pylock, outside)
 
     @property
     def specs(self) -> tuple[GpuSpec, ...]:
@@ -117,7 +145,7 @@ class Rounds:
             ) from refusal
 
     def _resolve(self, layer: Layer) -> tuple[Layer, str]:
-        without = tuple(f"{one.file.name}!={one.file.version}" for one in self.refused)
+        without = tuple(f"{one.file.name}!={one.file.version}" for one in (*self.refused, *self.set_aside))
         try:
             return resolve(
                 layer,
@@ -193,14 +221,14 @@ class Rounds:
                 verdict=candidate.verdict,
                 reason=against[0] if against and candidate.tier > layer.worst else None,
             )
-        for one in (*self.refused, *outside):
+        for one in (*self.refused, *self.set_aside, *outside):
             yield Learned(
                 package=one.file.name,
                 version=one.file.version or "",
                 filename=one.file.filename,
                 sha256=one.file.sha256,
                 verdict=one.verdict,
-                reason=one.reason,
+                reason=one.reason or (one.objection if one in self.set_aside else None),
             )
 
     def _notes(self, outside: tuple[Outside, ...]) -> Iterator[str]:
