@@ -68,7 +68,7 @@ def test_a_json_page() -> None:
             "upload-time": "2026-01-01T00:00:00Z",
         }
     )
-    assert file == ListedFile(**{name: getattr(ALL, name) for name in ALL.__slots__} | {"size_bytes": 77})
+    assert file == ListedFile(**{name: getattr(ALL, name) for name in ALL.__struct_fields__} | {"size_bytes": 77})
 
 
 @pytest.mark.parametrize("metadata", ["data-core-metadata", "data-dist-info-metadata"])

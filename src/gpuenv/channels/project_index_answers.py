@@ -126,7 +126,7 @@ class Answers:
             try:
                 listed = list_project(client, page.address, page.wheel).files
                 kept = tuple(file for file in listed if file.is_wheel or file.filename.endswith(VARIANTS_ENDING))
-                content = KeptPage.of(kept, now)
+                content = KeptPage(asked=now, files=kept)
             except RequestError as error:
                 # Where there is no such page the index answers, and has no builds of that line. An address that is
                 # none is another matter.

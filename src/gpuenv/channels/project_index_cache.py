@@ -28,40 +28,17 @@ _UNUSED_SECONDS = 90 * 86400.0
 T = TypeVar("T")
 
 
-class KeptFile(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One file of a page, as `ListedFile`."""
-
-    filename: str
-    url: str
-    sha256: str | None = None
-    size_bytes: int | None = None
-    requires_python: str | None = None
-    yanked: str | None = None
-    has_metadata: bool = False
-    metadata_sha256: str | None = None
-
-
 class KeptPage(msgspec.Struct, frozen=True, omit_defaults=True):
     """A page and when it was asked for (seconds of the Unix epoch); `problem` where the index did not answer."""
 
     asked: float
-    files: tuple[KeptFile, ...] = ()
+    files: tuple[ListedFile, ...] = ()
     problem: str | None = None
-
-    @classmethod
-    def of(cls, files: tuple[ListedFile, ...], now: float) -> KeptPage:
-        """The page with these files."""
-        fields = KeptFile.__struct_fields__
-        return cls(asked=now, files=tuple(KeptFile(*(getattr(file, name) for name in fields)) for file in files))
 
     def is_current(self, now: float) -> bool:
         """Whether it need not be asked for again. One from the future is of a clock that was set back."""
         kept = settings.PROJECT_INDEX_KEPT_SECONDS if self.problem is None else settings.PROJECT_INDEX_SILENT_SECONDS
         return 0 <= now - self.asked < kept
-
-    def listed(self) -> tuple[ListedFile, ...]:
-        """The files as the reader of pages gives them."""
-        return tuple(ListedFile(**msgspec.structs.asdict(file)) for file in self.files)
 
 
 class KeptDocument(msgspec.Struct, frozen=True):

@@ -68,7 +68,7 @@ def with_project_indexes(
     with Answers(cache, offline=offline, report=report or Silence()) as answers:
         contents = answers.pages(pages)
         silent, answered = _who_answered(pages, contents)
-        files = {page: contents[page].listed() for page in pages if page.name in answered}
+        files = {page: contents[page].files for page in pages if page.name in answered}
         releases = {
             page: releases_on(listed, wheel=page.wheel, line=page.line, platform=platform, python=python)
             for page, listed in files.items()

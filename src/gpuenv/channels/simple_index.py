@@ -40,8 +40,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _TAG = re.compile(r"<(?:a|base|meta)(?=\s)(?:[^\"'<>]++|\"[^\"]*+\"|'[^']*+')*+>", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListedFile:
+class ListedFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One file of a project. `url` is absolute, without login and fragment, and keeps a query.
 
     `yanked` is the reason for which it was taken back (perhaps empty), None where it was not. `has_metadata` says
