@@ -21,6 +21,7 @@ from gpuenv.channels.building.listing import list_releases
 from gpuenv.channels.building.metadata import requirements_that_matter
 from gpuenv.channels.building.openings import Planned, in_order, plan_openings
 from gpuenv.channels.building.rows import encode_row
+from gpuenv.channels.building.second_python import library_without_python
 from gpuenv.channels.building.wanted import merge_wheels, wanted_wheels
 from gpuenv.channels.catalog import forget_loaded, project_names, releases_of
 from gpuenv.channels.catalog.own_copy import MANIFEST, RELEASES
@@ -355,6 +356,81 @@ def test_code_of_a_file_that_was_replaced_is_dropped(index: LoopbackIndex, tmp_p
     from_scratch(tmp_path)
     (found,) = rows(tmp_path)["1.0.0"].code["linux-x86_64"].libraries
     assert found.groups[0].images == ("sm_120",)
+
+
+# ---- a second Python -------------------------------------------------------------------------------------------------
+
+
+def put_for(index: LoopbackIndex, python: str, *units: bytes, version: str = "3.1.0", padding: int = 0) -> str:
+    """A wheel for one Python with one extension module of these units."""
+    module = library(*units, padding=padding)
+    files = {f"xgb/_gpu.cpython-{python}-x86_64-linux-gnu.so": module}
+    return put(index, NAME, files, version=version, tag=f"cp{python}-cp{python}-manylinux_2_28_x86_64")
+
+
+def test_the_wheel_of_a_second_python_is_compared(index: LoopbackIndex, tmp_path: Path) -> None:
+    """Of the newest release; module names count without their Python, bytes do not count, and no row changes."""
+    put_for(index, "311", sass(80), version="3.0.0")
+    put_for(index, "312", sass(90), version="3.0.0")
+    put_for(index, "311", sass(80, 90))
+    put_for(index, "310", sass(80))
+    second = put_for(index, "312", sass(80, 90), padding=64)
+    update = from_scratch(tmp_path)
+    assert (update.compared, update.differences) == ((), ())
+    before = (tmp_path / f"{NAME}.jsonl").read_bytes()
+    update = build_catalog(tmp_path, (NAME,), second_python=True)
+    assert (update.compared, update.differences, update.problems, update.changes) == ((second,), (), (), ())
+    assert update.fetched_bytes > 0
+    assert (tmp_path / f"{NAME}.jsonl").read_bytes() == before
+
+
+def test_what_differs_between_two_pythons_is_told(index: LoopbackIndex, tmp_path: Path) -> None:
+    """By file and library, what the row has and what the other wheel has."""
+    put_for(index, "311", sass(80, 90))
+    second = put_for(index, "313", sass(80))
+    update = build_catalog(tmp_path, (NAME,), second_python=True)
+    assert update.compared == (second,)
+    (found,) = update.differences
+    assert found.what == f"{second} _gpu.so"
+    assert (found.recorded, found.read) == ("1 x sm_80 sm_90", "1 x sm_80")
+
+
+def test_a_second_python_is_opened_within_the_budget(index: LoopbackIndex, tmp_path: Path) -> None:
+    """Where the budget is spent it counts as unread, and a wheel for every Python has no second."""
+    put_for(index, "311", sass(80))
+    put_for(index, "312", sass(80))
+    from_scratch(tmp_path)
+    spent = build_catalog(tmp_path, (NAME,), budget_gb=0, second_python=True)
+    assert (spent.compared, spent.left_unread) == ((), 1)
+    put(index, NAME, CODE, version="3.2.0")
+    assert build_catalog(tmp_path, (NAME,), second_python=True).compared == ()
+
+
+def test_a_second_python_that_cannot_be_read_is_told(index: LoopbackIndex, tmp_path: Path) -> None:
+    """It is a problem, no difference."""
+    put_for(index, "311", sass(80))
+    broken = {"xgb/_gpu.cpython-312-x86_64-linux-gnu.so": CODE["xgb/libxgb.so"][:900]}
+    second = put(index, NAME, broken, version="3.1.0", tag="cp312-cp312-manylinux_2_28_x86_64")
+    update = build_catalog(tmp_path, (NAME,), second_python=True)
+    assert second in update.problems[0].message
+    assert (update.compared, update.differences, update.left_unread) == ((), (), 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "bare"),
+    [
+        ("_C.cpython-311-x86_64-linux-gnu.so", "_C.so"),
+        ("core.cpython-313t-darwin.so", "core.so"),
+        ("core.cp312-win_amd64.pyd", "core.pyd"),
+        ("libfoo-1a2b3c4d.so.12", "libfoo.so.12"),
+        ("libtorch_cuda.so", "libtorch_cuda.so"),
+        ("xla_cuda_plugin.so", "xla_cuda_plugin.so"),
+        ("_C.abi3.so", "_C.abi3.so"),
+    ],
+)
+def test_names_of_libraries_without_their_python(name: str, bare: str) -> None:
+    """Names of extension modules and of vendored libraries, as Pythons and repairing tools write them."""
+    assert library_without_python(name) == bare
 
 
 # ---- the user's own copy ---------------------------------------------------------------------------------------------

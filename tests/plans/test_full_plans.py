@@ -393,3 +393,14 @@ def test_nothing_is_written_outside_the_cache(
     monkeypatch.chdir(tmp_path)
     plan_for("gpu=none", "numba")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_cuda_majors_are_never_side_by_side_in_silence(index: LoopbackIndex) -> None:
+    """A plain requirement on a library of CUDA 12 beside a PyTorch of CUDA 13 is told, with who brings what."""
+    index.add("wants-old-cuda", "1.0", requires=["nvidia-cudnn-cu12"])
+    plan = plan_for("gpu=H100,driver=580.65.06", "pytorch", "wants-old-cuda")
+    (note,) = [note for note in plan.explanation.notes if "side by side" in note]
+    assert "CUDA 12 by nvidia-cublas-cu12 and" in note
+    assert "CUDA 13 by cuda-toolkit and" in note
+    alone = plan_for("gpu=H100,driver=580.65.06", "pytorch")
+    assert not [note for note in alone.explanation.notes if "side by side" in note]

@@ -80,15 +80,23 @@ def catalog_update(names: tuple[str, ...], budget: float, verbose: bool, as_json
 @verbose_option
 @as_json
 def catalog_build(
-    names: tuple[str, ...], output: Path, budget: float, again: bool, verbose: bool, as_json: bool
+    names: tuple[str, ...],
+    output: Path,
+    budget: float,
+    again: bool,
+    second_python: bool,
+    verbose: bool,
+    as_json: bool,
 ) -> int:
     """Write the catalog's rows of all names, or of NAME..., to a directory, as gpuenv's own package has them.
 
     Wheels are opened in the order of their worth: the newest minor release of each project first. It may be stopped at
-    any moment and goes on from there.
+    any moment and goes on from there. With --second-python the exit code is 1 where two wheels differ.
     """
     with Progress() as progress:
-        update = gpuenv.build_catalog(output, names, budget_gb=budget, again=again, report=progress)
+        update = gpuenv.build_catalog(
+            output, names, budget_gb=budget, again=again, second_python=second_python, report=progress
+        )
     return _tell(update, verbose=verbose, as_json=as_json)
 
 
@@ -119,4 +127,4 @@ def _tell(update: CatalogUpdate, *, verbose: bool, as_json: bool) -> int:
         show_update(update, verbose=verbose)
     for problem in update.problems:
         show_problem(problem, verbose=verbose)
-    return 3 if update.problems else 0
+    return 3 if update.problems else 1 if update.differences else 0

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
 
 from gpuenv.cli.text import bytes_in_words, hanging, page, plain_table, printable
-from gpuenv.model import CatalogStatus, CatalogUpdate, CatalogVerification
+from gpuenv.model import CatalogDifference, CatalogStatus, CatalogUpdate, CatalogVerification
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["show_status", "show_update", "show_verification"]
 
@@ -64,7 +68,25 @@ def show_update(update: CatalogUpdate, *, verbose: bool) -> None:
         if update.left_unread:
             left = f"{update.left_unread} wheel{'s are' if update.left_unread > 1 else ' is'} still to be opened"
             out.print(hanging("note: ", f"{left}; `--budget GB` says how much may be read"))
+        if update.compared:
+            _show_comparison(out, update)
         out.print(hanging("written to ", update.directory))
+
+
+def _show_comparison(out: Console, update: CatalogUpdate) -> None:
+    """What differs between wheels of one release for two Pythons."""
+    wheels = f"{len(update.compared)} wheel{'s' if len(update.compared) > 1 else ''} for another Python"
+    count = len(update.differences)
+    said = f"{count} thing{'s differ' if count > 1 else ' differs'}" if count else "the GPU code is the same"
+    out.print(f"{wheels} compared: {said}")
+    _show_differences(out, update.differences)
+
+
+def _show_differences(out: Console, differences: tuple[CatalogDifference, ...]) -> None:
+    for one in differences:
+        out.print(hanging("  ", one.what))
+        out.print(hanging("    recorded  ", printable(one.recorded or "-")))
+        out.print(hanging("    read      ", printable(one.read or "-")))
 
 
 def show_verification(found: CatalogVerification) -> None:
@@ -72,16 +94,14 @@ def show_verification(found: CatalogVerification) -> None:
     subject = f"{found.wheel} {found.release}"
     with page() as out:
         if found.equal:
-            out.print(f"{subject}: the catalog says what its files say")
+            about = "" if found.files else " of platforms, Pythons and requirements; none of its wheels is read for it"
+            out.print(f"{subject}: the catalog says what its files say{about}")
         elif found.equal is None:
             out.print(f"{subject}: could not be read whole")
         else:
             count = len(found.differences)
             out.print(f"{subject}: {count} thing{'s differ' if count > 1 else ' differs'}")
-        for one in found.differences:
-            out.print(hanging("  ", one.what))
-            out.print(hanging("    recorded  ", printable(one.recorded or "-")))
-            out.print(hanging("    read      ", printable(one.read or "-")))
+        _show_differences(out, found.differences)
         for name in found.files:
             out.print(hanging("opened ", name))
         if found.fetched_bytes:

@@ -74,8 +74,8 @@ class CatalogUpdate(Noun, frozen=True, kw_only=True):
 
     `projects` counts the names that were asked for, `fetched_bytes` what was fetched of wheels that were opened.
     `left_unread` counts the wheels that are still to be opened, for the budget or for a problem.
-    `compared` are the wheels for another Python that were opened as a check, `differences` what was found: `recorded` is
-    what the row has, `read` what that wheel has.
+    `compared` are the wheels for another Python that were opened as a check, `differences` what was found: `recorded`
+    is what the row has, `read` what that wheel has.
     """
 
     version: int = JSON_VERSION

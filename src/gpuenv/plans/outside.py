@@ -16,8 +16,9 @@ from gpuenv.channels.catalog import find_project
 from gpuenv.channels.destinations import Destination
 from gpuenv.channels.pylock import parse_lock, read_lock
 from gpuenv.facts.frameworks import find_framework
+from gpuenv.facts.libraries import library_cuda
 from gpuenv.facts.plain_packages import carries_no_gpu_code
-from gpuenv.model import ArtifactKind, Finding, Needs, PlannedPackage, Reading, Verdict
+from gpuenv.model import ArtifactKind, Finding, LockedWheel, Needs, PlannedPackage, Reading, Verdict
 from gpuenv.plans.candidates import Tier, tier_of
 from gpuenv.plans.layer import Layer
 from gpuenv.plans.setting import Setting
@@ -28,7 +29,7 @@ from gpuenv.versions import CudaVersion
 if TYPE_CHECKING:
     from gpuenv.targets.wanted import WantedFile
 
-__all__ = ["Outside", "brought_along", "judge_files", "native_files"]
+__all__ = ["Outside", "brought_along", "judge_files", "native_files", "side_by_side"]
 
 _PURE = "-any.whl"
 """How the names of wheels end that hold no machine code (PEP 425)."""
@@ -130,6 +131,23 @@ def judge_files(
         if asked.uses_gpu or asked.libraries is None:
             found.append(Outside(file=file, needs=asked, findings=tuple(_findings(asked, setting))))
     return tuple(found)
+
+
+def side_by_side(wheels: Iterable[LockedWheel]) -> str | None:
+    """A word on NVIDIA's libraries of several CUDA majors in one environment; None where they are of one."""
+    majors: dict[int, list[str]] = {}
+    for wheel in wheels:
+        found = library_cuda(wheel.name, wheel.version)
+        if found:
+            majors.setdefault(found[0], []).append(wheel.name)
+    if len(majors) < 2:
+        return None
+    told = [f"CUDA {major} by {_some(majors[major])}" for major in sorted(majors)]
+    return f"libraries of {len(majors)} CUDA majors lie side by side: {', '.join(told)}"
+
+
+def _some(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
 def _cuda_in_use(layer: Layer) -> CudaVersion | None:

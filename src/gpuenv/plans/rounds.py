@@ -17,7 +17,7 @@ from gpuenv.plans.indexes import ProjectIndexes
 from gpuenv.plans.knowledge import WheelRelease
 from gpuenv.plans.layer import Layer, choose_layer
 from gpuenv.plans.learning import Learner
-from gpuenv.plans.outside import Outside, brought_along, judge_files, native_files
+from gpuenv.plans.outside import Outside, brought_along, judge_files, native_files, side_by_side
 from gpuenv.plans.pythons import PythonChoice
 from gpuenv.plans.resolve import resolve
 from gpuenv.plans.setting import Setting
@@ -204,7 +204,7 @@ class Rounds:
             outside=outside,
             specs=self.specs,
             learned=tuple(self._learned(layer, outside)),
-            notes=tuple(dict.fromkeys((*self._notes(outside), *self._saved(layer, wheels)))),
+            notes=tuple(dict.fromkeys((*self._notes(outside, wheels), *self._saved(layer, wheels)))),
         )
 
     def _learned(self, layer: Layer, outside: tuple[Outside, ...]) -> Iterator[Learned]:
@@ -231,7 +231,9 @@ class Rounds:
                 reason=one.reason or (one.objection if one in self.set_aside else None),
             )
 
-    def _notes(self, outside: tuple[Outside, ...]) -> Iterator[str]:
+    def _notes(self, outside: tuple[Outside, ...], wheels: tuple[LockedWheel, ...]) -> Iterator[str]:
+        if majors := side_by_side(wheels):
+            yield majors
         for (wheel, version, _), reason in self.setting.knowledge.unreadable.items():
             yield f"`{wheel}` {version} was not looked into: {reason}"
         yield from self.problems
