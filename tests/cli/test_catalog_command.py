@@ -115,6 +115,20 @@ def test_build_writes_files_as_the_package_has_them(catalog: Run, index: Loopbac
     assert [path.name for path in (tmp_path / "out").iterdir()] == [f"{NAME}.jsonl"]
 
 
+def test_build_compares_a_second_python(catalog: Run, index: LoopbackIndex) -> None:
+    """0 where the GPU code is the same, 1 and what differs where it is not; after the table of what changed."""
+    for python, code in (("311", sass(80)), ("312", sass(90))):
+        module = {f"xgb/_gpu.cpython-{python}-x86_64-linux-gnu.so": library(code)}
+        put(index, NAME, module, version="99.0.0", tag=f"cp{python}-cp{python}-manylinux_2_28_x86_64")
+    done = catalog("build", NAME, "-o", "out", "--second-python")
+    assert (done.returncode, done.stderr) == (1, "")
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("name")
+    assert "1 wheel for another Python compared: 1 thing differs" in lines
+    told = document(catalog("build", NAME, "-o", "out", "--second-python", "--json"), "catalog-update")
+    assert [(one["recorded"], one["read"]) for one in told["differences"]] == [("1 x sm_80", "1 x sm_90")]
+
+
 def test_exit_codes_of_verify(catalog: Run, index: LoopbackIndex) -> None:
     """0 equal, 1 different, 2 no such row, 3 could not be read."""
     put(index, NAME, CODE, version="99.0.0")

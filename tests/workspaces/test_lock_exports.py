@@ -15,7 +15,7 @@ import gpuenv
 from gpuenv.environments import ExportFormat, export_plan
 from gpuenv.environments.dockerfile import cuda_constraint
 from gpuenv.environments.needs_of_plan import needs_of_plan
-from gpuenv.errors import RequestError
+from gpuenv.errors import IntegrityError, RequestError
 from gpuenv.machines.written import parse_machine
 from gpuenv.model import LockedWheel, Plan, PlannedPackage, Request
 from workspaces.team_workspace import KEPLER, V100, TeamWorkspace, YankingIndex
@@ -85,6 +85,17 @@ def test_one_plan_of_several(catalog_index: None, workspace: TeamWorkspace) -> N
     assert "nvidia-nccl" not in text
     text = gpuenv.export_lock(ExportFormat.REQUIREMENTS, start=workspace.directory, machine=parse_machine(V100))
     assert "nvidia-nccl" in text
+
+
+def test_a_stale_lock_is_not_exported(index: YankingIndex, workspace: TeamWorkspace) -> None:
+    """What other tools would install is not what the project asks for by now, as for `gpuenv sync`."""
+    workspace.wants("alpha", machines=("here",))
+    workspace.lock()
+    workspace.wants("beta", machines=("here",))
+    with pytest.raises(IntegrityError) as caught:
+        gpuenv.export_lock(ExportFormat.REQUIREMENTS, start=workspace.directory)
+    assert "`gpuenv.toml` asks for `beta`, the lock does not" in caught.value.reasons
+    assert caught.value.hints == ("bring it up to date: `gpuenv lock`",)
 
 
 def test_conda_explicit_is_refused_with_what_to_take(index: YankingIndex, workspace: TeamWorkspace) -> None:

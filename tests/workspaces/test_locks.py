@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
 import pytest
 
 import gpuenv
-from gpuenv.errors import FormatError, IntegrityError, NoPlanError, RequestError
+from gpuenv.errors import (
+    FormatError,
+    GpuenvError,
+    IntegrityError,
+    NoPlanError,
+    RequestError,
+    UnavailableError,
+)
 from gpuenv.model import LockState, lock_digest
 from workspaces.team_workspace import H100, KEPLER, NO_GPU, V100, TeamWorkspace, YankingIndex
 
@@ -190,6 +198,56 @@ def test_a_changed_lock_is_refused_and_made_anew_on_request(index: YankingIndex,
     assert "was changed since gpuenv wrote it" in caught.value.message
     assert workspace.lock(upgrade=True).state is LockState.WRITTEN
     assert workspace.check().state is LockState.CURRENT
+
+
+def test_a_place_that_cannot_hold_the_lock(
+    index: YankingIndex, workspace: TeamWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old lock stays as it was, no draft is left, and another place for a lock is named."""
+    workspace.wants("alpha<2")
+    workspace.lock()
+    before = workspace.path.read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    workspace.wants("alpha")
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(UnavailableError) as caught:
+        workspace.lock()
+    assert caught.value.reasons == ("No space left on device",)
+    assert "gpuenv lock --lock FILE" in caught.value.hints[0]
+    assert workspace.path.read_bytes() == before
+    assert sorted(path.name for path in workspace.directory.iterdir()) == ["gpuenv.lock", "gpuenv.toml"]
+
+
+def test_two_who_write_a_lock_at_once(index: YankingIndex, workspace: TeamWorkspace) -> None:
+    """A draft of another process is not touched, so that what it puts in place is whole."""
+    workspace.wants("alpha")
+    theirs = [workspace.path.with_name(name) for name in ("gpuenv.lock.draft", ".gpuenv.lock.1.draft")]
+    for draft in theirs:
+        draft.write_text("half of it")
+    workspace.lock()
+    assert [draft.read_text() for draft in theirs] == ["half of it"] * 2
+    assert workspace.check().state is LockState.CURRENT
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [(b"", 3), (b"hello", 3), (b"[]", 3), (b"{}", 1), (b"\xa6\xff\xfe" * 90, 3), (b"[" * 200_000, 3), (None, 2)],
+    ids=("empty", "words", "list", "object", "bytes", "deep", "directory"),
+)
+def test_what_is_no_lock(workspace: TeamWorkspace, content: bytes | None, code: int) -> None:
+    """Each is told in words with what to do about it, and with its exit code."""
+    if content is None:
+        workspace.path.mkdir()
+    else:
+        workspace.path.write_bytes(content)
+    (workspace.directory / "gpuenv.toml").write_text('packages = ["alpha"]\n')
+    with pytest.raises(GpuenvError) as caught:
+        workspace.check()
+    assert caught.value.exit_code == code
+    assert caught.value.hints
 
 
 def test_a_merge_conflict_is_named(index: YankingIndex, workspace: TeamWorkspace) -> None:

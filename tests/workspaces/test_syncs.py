@@ -269,5 +269,8 @@ def test_the_commands_speak_json_and_text(
     workspace.wants("beta", machines=HERE)
     assert main(["lock", "--check"]) == 1
     assert main(["sync"]) == 1
+    assert main(["export", "--lock", "--format", "pylock.toml"]) == 1
+    workspace.wants("alpha", machines=HERE)
+    capsys.readouterr()
     assert main(["export", "--lock", "--format", "pylock.toml"]) == 0
     assert 'name = "alpha"' in capsys.readouterr().out

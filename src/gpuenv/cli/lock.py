@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -9,7 +10,14 @@ import click
 import gpuenv
 from gpuenv import settings
 from gpuenv.cli.imports import import_options
-from gpuenv.cli.options import as_json, chosen_request, machines_option, policy_options, python_option
+from gpuenv.cli.options import (
+    as_json,
+    chosen_request,
+    machines_option,
+    policy_options,
+    python_option,
+    said_policies,
+)
 from gpuenv.cli.progress import Progress
 from gpuenv.cli.text import bytes_in_words, hanging, page, plain_table, verdict_text
 from gpuenv.model import Lock, LockReport, LockState, Plan, PlannedPackage, to_json
@@ -52,7 +60,7 @@ def lock_command(
     """Decide for SPEC..., or for what the `gpuenv.toml` here or above asks for, on all machines; write `gpuenv.lock`.
 
     Nothing is installed: `gpuenv sync` does that. Versions of an existing lock stay where they still fit. A machine
-    named with -m is added to those of the `gpuenv.toml` or of the lock.
+    named with -m is added to those of the `gpuenv.toml` or of the lock; a policy that is named counts from now on.
     """
     request = chosen_request(specs, python=python, gpu=gpu, allow_degraded=allow_degraded, index_policy=index_policy)
     options = gpuenv.LockOptions(
@@ -62,6 +70,7 @@ def lock_command(
         file=file,
         extras=extras,
         groups=groups,
+        said=said_policies(),
     )
     with Progress() as progress:
         if check:
@@ -85,7 +94,10 @@ def _show(report: LockReport) -> None:
         for note in report.notes:
             out.print(hanging("note: ", note))
         if report.state is LockState.STALE:
-            out.print("hint: bring it up to date: `gpuenv lock`")
+            option = (
+                "" if Path(report.path).name == "gpuenv.lock" else f" --lock {shlex.quote(_shown_path(report.path))}"
+            )
+            out.print(hanging("hint: ", f"bring it up to date: `gpuenv lock{option}`"))
 
 
 def _show_plans(lock: Lock) -> None:

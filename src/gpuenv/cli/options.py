@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 import msgspec
+from click.core import ParameterSource
 
 import gpuenv
 from gpuenv import settings
@@ -27,10 +28,12 @@ __all__ = [
     "machines_option",
     "policy_options",
     "python_option",
+    "said_policies",
     "verbose_option",
 ]
 
 _UNNAMED = "this machine"
+_HERE = "here"
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -95,6 +98,16 @@ def chosen_request(
     )
 
 
+def said_policies() -> frozenset[str]:
+    """The fields of a request that the user said by `policy_options`, be it what is usual."""
+    context = click.get_current_context()
+    options = {"gpu": "gpu", "allow_degraded": "allow_degraded", "index_policy": "indexes"}
+    given = (
+        field for name, field in options.items() if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    )
+    return frozenset(given)
+
+
 def looking_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """`--no-cache` and `--offline`, for verbs that look into packages."""
     no_cache = click.option("--no-cache", is_flag=True, help="Read again what was read before, and keep nothing.")
@@ -112,9 +125,9 @@ def chosen_place(targets: tuple[str, ...], name: str | None, prefix: Path | None
 
 
 def chosen_machine(text: str | None) -> Machine:
-    """The machine that `--machine` or GPUENV_MACHINE names, else this one."""
+    """The machine that `--machine` or GPUENV_MACHINE names (`here` as in a `gpuenv.toml`), else this one."""
     text = text if text is not None else settings.variable("GPUENV_MACHINE") or None
-    return gpuenv.parse_machine(text) if text is not None else gpuenv.probe_here()
+    return gpuenv.parse_machine(text) if text is not None and text != _HERE else gpuenv.probe_here()
 
 
 def chosen_machines(texts: tuple[str, ...]) -> tuple[Machine, ...]:
@@ -125,6 +138,8 @@ def chosen_machines(texts: tuple[str, ...]) -> tuple[Machine, ...]:
 
 def _named_machine(text: str) -> Machine:
     """The machine that `text` names; one from a recording, which has no name, is named as the file."""
+    if text == _HERE:
+        return gpuenv.probe_here()
     machine = gpuenv.parse_machine(text)
     return machine if machine.name != _UNNAMED else msgspec.structs.replace(machine, name=Path(text).stem)
 

@@ -14,7 +14,7 @@ from gpuenv.artifacts.cuda_lines import NVIDIA_PREFIXES, is_runtime
 from gpuenv.channels.catalog import Build, nearest_names
 from gpuenv.errors import GpuenvError, NoPlanError, RequestError, UnavailableError
 from gpuenv.model import Plan, Reporter
-from gpuenv.plans.candidates import Tier
+from gpuenv.plans.candidates import Candidate, Tier
 from gpuenv.plans.conflicts import is_of_uv
 from gpuenv.plans.layer import Layer, bound_to, choose_layer, gpu_spots
 from gpuenv.plans.pythons import PythonChoice
@@ -80,8 +80,9 @@ def resolve(
             with suppress(NoPlanError):
                 return other, lock(other, [*_pins(other), *plain], _library_pins(other))
         try:
-            pylock = lock(layer, [*_ranges(layer, wanted), *plain], _forbidden_libraries(layer))
-            decided = _as_decided(layer, wanted, setting, pylock, conflict)
+            wide, follow = _ranges(layer, wanted)
+            pylock = lock(layer, [*wide, *plain], [*follow, *_forbidden_libraries(layer)])
+            decided = _as_decided(layer, wanted, setting, pylock, _why(conflict, without))
             return decided, lock(decided, [*_pins(decided), *plain], _library_pins(decided))
         except NoPlanError as still:
             # What excludes all allowed versions says more than what excludes the pins.
@@ -121,17 +122,21 @@ def _pins(layer: Layer) -> list[str]:
 
 def _library_pins(layer: Layer) -> list[str]:
     """NVIDIA's libraries in the versions of the layer; of a whole set of them any patch release of its CUDA line, since
-    what asks for parts of the set may go with another one.
+    what asks for parts of the set may go with another one. CUDA's Python packages may be older within their major,
+    since each pins the others of its own release.
     """
     picks = [
         pick.build
         for pick in layer.picks.values()
         if pick.build.library and pick.build.wheel.startswith(NVIDIA_PREFIXES)
     ]
-    lines = {build.wheel: ".".join(build.version.split(".")[:2]) for build in picks if is_runtime(build.wheel)}
-    return [
-        f"{one.wheel}=={lines[one.wheel]}.*" if one.wheel in lines else f"{one.wheel}=={one.version}" for one in picks
-    ]
+    lines = {one.wheel: f"=={'.'.join(one.version.split('.')[:2])}.*" for one in picks if is_runtime(one.wheel)}
+    return [f"{one.wheel}{lines.get(one.wheel) or _library_bounds(one)}" for one in picks]
+
+
+def _library_bounds(build: Build) -> str:
+    follows = build.wheel.startswith("cuda-")
+    return f">={Version(build.version).major},<={build.version}" if follows else f"=={build.version}"
 
 
 def _forbidden_libraries(layer: Layer) -> list[str]:
@@ -144,31 +149,47 @@ def _forbidden_libraries(layer: Layer) -> list[str]:
     ]
 
 
-def _ranges(layer: Layer, wanted: Wanted) -> list[str]:
-    """Each pin replaced by what else the package may be: up to the picked version, without what was refused."""
-    lines: list[str] = []
-    for pick in layer.shown.values():
-        if pick.build.index or not pick.build.requirements:
-            # A project's own index is not among those that uv asks: its file stands in the requirement.
-            lines += pick.build.requirements
-            continue
-        allowed = {one.build.version for one in bound_to(layer, wanted.gpu, pick.build.project)}
-        every = {one.build.version for one in layer.candidates[pick.build.project]}
-        first = Requirement(pick.build.requirements[0])
-        extras = f"[{','.join(sorted(first.extras))}]" if first.extras else ""
-        oldest = min(allowed, key=Version)
-        without = ",".join(
-            f"!={one}"
-            for one in sorted(every - allowed, key=Version)
-            if Version(oldest) < Version(one) < Version(pick.build.version)
-        )
-        bounds = f">={oldest},<={pick.build.version}" + (f",{without}" if without else "")
-        lines += [f"{first.name}{extras}{bounds}", *pick.build.requirements[1:]]
-    return lines
+def _ranges(layer: Layer, wanted: Wanted) -> tuple[list[str], list[str]]:
+    """What the packages may be in place of their pins: requirements for those asked for, constraints for the others.
+
+    What only comes along is bounded and not asked for: else uv would hold it at its newest, and take an age-old release
+    of what brings it.
+    """
+    asked = {spec.project.name for spec in wanted.gpu}
+    ranges = {name: [*_range(layer, pick, wanted)] for name, pick in layer.shown.items()}
+    wide = [line for name, lines in ranges.items() if name in asked for line in lines]
+    follow = [_without_extras(line) for name, lines in ranges.items() if name not in asked for line in lines]
+    return wide, follow
 
 
-def _as_decided(layer: Layer, wanted: Wanted, setting: Setting, pylock: str, conflict: NoPlanError) -> Layer:
-    """The best layer with the versions that uv chose; NoPlanError where there is none."""
+def _range(layer: Layer, pick: Candidate, wanted: Wanted) -> Iterator[str]:
+    """What a package may be in place of its pin: up to the picked version, without what was refused."""
+    if pick.build.index or not pick.build.requirements:
+        # A project's own index is not among those that uv asks: its file stands in the requirement.
+        yield from pick.build.requirements
+        return
+    allowed = {one.build.version for one in bound_to(layer, wanted.gpu, pick.build.project)}
+    every = {one.build.version for one in layer.candidates[pick.build.project]}
+    first = Requirement(pick.build.requirements[0])
+    extras = f"[{','.join(sorted(first.extras))}]" if first.extras else ""
+    oldest = min(allowed, key=Version)
+    without = ",".join(
+        f"!={one}"
+        for one in sorted(every - allowed, key=Version)
+        if Version(oldest) < Version(one) < Version(pick.build.version)
+    )
+    yield f"{first.name}{extras}>={oldest},<={pick.build.version}" + (f",{without}" if without else "")
+    yield from pick.build.requirements[1:]
+
+
+def _without_extras(line: str) -> str:
+    requirement = Requirement(line)
+    requirement.extras = set()
+    return str(requirement)
+
+
+def _as_decided(layer: Layer, wanted: Wanted, setting: Setting, pylock: str, why: str) -> Layer:
+    """The best layer with the versions that uv chose, with `why`; NoPlanError where there is none."""
     chosen = {canonicalize_name(wheel.name): wheel.version for wheel in locked_wheels(pylock)}
     versions = {
         name: chosen.get(canonicalize_name(pick.build.wheel), pick.build.version)
@@ -179,7 +200,7 @@ def _as_decided(layer: Layer, wanted: Wanted, setting: Setting, pylock: str, con
     decided = choose_layer(wanted.gpu, setting, bounds)
     asked = [name for name in dict.fromkeys(spec.project.name for spec in wanted.gpu) if name in layer.picks]
     others = [change for name in asked if (change := _change(layer.picks[name].build, decided.picks[name].build))]
-    note = f"{listed(others)}, for which `uv` finds no set{_in_its_words(conflict)}" if others else ""
+    note = f"{listed(others)}, {why}" if others else ""
     return replace(decided, notes=(note,) if note else ())
 
 
@@ -189,10 +210,15 @@ def _change(before: Build, after: Build) -> str:
     return f"{after.project} on the CPU rather than the GPU" if before.gpu and not after.gpu else ""
 
 
-def _in_its_words(conflict: NoPlanError) -> str:
+def _why(conflict: NoPlanError, without: tuple[str, ...]) -> str:
+    """Why the pins cannot be had: without what was shut out, or in uv's words."""
     said = " ".join(conflict.reasons)
-    why = said.partition("cause: ")[2].partition("hint: ")[0].strip()
-    return f": {why}" if 0 < len(why) < _LONGEST_QUOTE else ""
+    cause = said.partition("cause: ")[2].partition("hint: ")[0].strip()
+    left_out = [text.replace("!=", " ") for text in without if canonicalize_name(Requirement(text).name) in cause]
+    if left_out:
+        return f"which needs what was looked into and left out: {listed(left_out)}"
+    quoted = f": {cause}" if 0 < len(cause) < _LONGEST_QUOTE else ""
+    return f"for which `uv` finds no set{quoted}"
 
 
 def _not_on_index(conflict: GpuenvError, wanted: Wanted) -> RequestError | None:

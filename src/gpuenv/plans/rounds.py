@@ -204,7 +204,9 @@ class Rounds:
             outside=outside,
             specs=self.specs,
             learned=tuple(self._learned(layer, outside)),
-            notes=tuple(dict.fromkeys((*self._notes(outside, wheels), *self._saved(layer, wheels)))),
+            notes=tuple(
+                dict.fromkeys((*self._left_out(layer), *self._notes(outside, wheels), *self._saved(layer, wheels)))
+            ),
         )
 
     def _learned(self, layer: Layer, outside: tuple[Outside, ...]) -> Iterator[Learned]:
@@ -258,6 +260,11 @@ class Rounds:
             names = listed([*on_cpu])
             saved = f"{in_gigabytes(after)} to download rather than {in_gigabytes(before)}"
             yield f"the CPU builds of {names} from a project index make it {saved}"
+
+    def _left_out(self, layer: Layer) -> Iterator[str]:
+        """What was refused, where the layer is another one for it."""
+        if layer.notes:
+            yield from self._refusals()
 
     def _refusals(self) -> Iterator[str]:
         """What was looked into and refused: one line for all releases of a package with the same reason."""

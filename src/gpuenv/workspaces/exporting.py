@@ -9,6 +9,7 @@ from gpuenv.errors import RequestError
 from gpuenv.machines import probe_here
 from gpuenv.model import Machine
 from gpuenv.workspaces.choosing import choose_plan
+from gpuenv.workspaces.freshness import refuse_stale
 from gpuenv.workspaces.lock_file import load_lock
 from gpuenv.workspaces.wanted_lock import lock_place
 
@@ -25,10 +26,12 @@ def export_lock(
     """The plan that a lock holds for `machine`, as the text of a file for another tool.
 
     Without a machine it is the only plan of the lock, or the one for this computer. Errors as those of `load_lock` and
-    `choose_plan`; RequestError where the format cannot hold the plan.
+    `choose_plan`; IntegrityError for a lock that is older than what the project asks for, RequestError where the format
+    cannot hold the plan.
     """
     place = lock_place(path, start)
     lock = load_lock(place)
+    refuse_stale(lock, place)
     if not lock.plans:
         raise RequestError(f"`{place}` holds no plan", hints=("make one: `gpuenv lock`",))
     if machine is None and len(lock.plans) == 1:

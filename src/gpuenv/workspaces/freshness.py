@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from gpuenv.errors import GpuenvError
+from gpuenv.errors import GpuenvError, IntegrityError
 from gpuenv.model import Lock, Request
-from gpuenv.workspaces.manifest import MANIFEST_NAME, read_workspace
+from gpuenv.workspaces.manifest import LOCK_NAME, MANIFEST_NAME, read_workspace
 from gpuenv.workspaces.other_files import read_request
 from gpuenv.workspaces.wanted_lock import request_of_source
 
-__all__ = ["what_changed"]
+__all__ = ["locking_command", "of_requests", "refuse_stale", "what_changed"]
 
 
 def what_changed(lock: Lock, path: Path) -> tuple[str, ...]:
@@ -23,12 +24,28 @@ def what_changed(lock: Lock, path: Path) -> tuple[str, ...]:
     if manifest.is_file():
         workspace = read_workspace(manifest)
         missing = [word for word in workspace.machines if word not in lock.machines]
-        changes = [*_of_requests(lock.request, workspace.request, MANIFEST_NAME)]
+        changes = [*of_requests(lock.request, workspace.request, f"`{MANIFEST_NAME}`")]
         changes += [f"`{MANIFEST_NAME}` names the machine `{word}`, the lock does not" for word in missing]
         if workspace.channels != lock.channels:
             changes.append(f"`{MANIFEST_NAME}` names other channels than the lock")
         return tuple(changes)
     return tuple(_of_source(lock, path))
+
+
+def refuse_stale(lock: Lock, path: Path) -> None:
+    """IntegrityError, which says what changed, where the lock at `path` is not what its project asks for."""
+    changed = what_changed(lock, path)
+    if changed:
+        raise IntegrityError(
+            f"`{path.name}` is older than what the project asks for",
+            reasons=changed,
+            hints=(f"bring it up to date: `{locking_command(path)}`",),
+        )
+
+
+def locking_command(path: Path) -> str:
+    """The command that makes the lock at `path` anew."""
+    return "gpuenv lock" if path.name == LOCK_NAME else f"gpuenv lock --lock {shlex.quote(path.name)}"
 
 
 def _of_source(lock: Lock, path: Path) -> Iterator[str]:
@@ -41,10 +58,11 @@ def _of_source(lock: Lock, path: Path) -> Iterator[str]:
     except GpuenvError as error:
         yield "; ".join((error.message, *error.reasons))
         return
-    yield from _of_requests(lock.request, request_of_source(source, lock.request, found), source.file)
+    yield from of_requests(lock.request, request_of_source(source, lock.request, found), f"`{source.file}`")
 
 
-def _of_requests(locked: Request, wanted: Request, name: str) -> Iterator[str]:
+def of_requests(locked: Request, wanted: Request, name: str) -> Iterator[str]:
+    """In what a request differs from the one that was locked; `name` says where it stands."""
     yield from _of_specs(locked.specs, wanted.specs, name)
     told = (
         ("python", wanted.python or "any", locked.python or "any"),
@@ -54,13 +72,13 @@ def _of_requests(locked: Request, wanted: Request, name: str) -> Iterator[str]:
     )
     for key, now, then in told:
         if now != then:
-            yield f"`{key}` is {now} in `{name}` and {then} in the lock"
+            yield f"`{key}` is {now} in {name} and {then} in the lock"
 
 
 def _of_specs(locked: tuple[str, ...], wanted: tuple[str, ...], name: str) -> Iterator[str]:
     for spec in wanted:
         if spec not in locked:
-            yield f"`{name}` asks for `{spec}`, the lock does not"
+            yield f"{name} asks for `{spec}`, the lock does not"
     for spec in locked:
         if spec not in wanted:
-            yield f"the lock has `{spec}`, which `{name}` does not ask for"
+            yield f"the lock has `{spec}`, which {name} does not ask for"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from gpuenv import __version__
-from gpuenv.environments.failures import refusals_explained
-from gpuenv.environments.switch import write_whole
-from gpuenv.errors import FormatError, IntegrityError, RequestError
+from gpuenv.errors import FormatError, IntegrityError, RequestError, UnavailableError
 from gpuenv.model import LOCK_VERSION, Lock, from_json, lock_digest, to_json
 from gpuenv.targets.text_files import read_text_file
 
@@ -23,7 +23,13 @@ def load_lock(path: Path) -> Lock:
     """The lock in a file. RequestError where there is none; else as `parse_lock_text`."""
     if not path.exists():
         raise RequestError(f"there is no lock at `{path}`", hints=("make one: `gpuenv lock PACKAGE...`",))
-    return parse_lock_text(read_text_file(path), str(path))
+    if path.is_dir():
+        raise RequestError(f"`{path}` is a directory and no lock", hints=("name the file: `--lock FILE`",))
+    try:
+        text = read_text_file(path)
+    except FormatError as error:
+        raise _not_a_lock(str(path), error.message, *error.reasons) from error
+    return parse_lock_text(text, str(path))
 
 
 def parse_lock_text(text: str, where: str) -> Lock:
@@ -71,9 +77,27 @@ def refuse_newer_lock(path: Path) -> None:
 
 
 def save_lock(path: Path, lock: Lock) -> None:
-    """Write the lock; UnavailableError where the place cannot be written."""
-    with refusals_explained("writing", path):
-        write_whole(path, f"{to_json(lock)}\n")
+    """Write the lock, all of it or nothing; UnavailableError where the place cannot be written.
+
+    Of several who write it at once the last one counts.
+    """
+    # Each process has a draft of its own, so that none writes on in what another has put in place.
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    try:
+        with draft.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(f"{to_json(lock)}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        raise UnavailableError(
+            f"cannot write `{path}`",
+            reasons=(error.strerror or str(error),),
+            hints=("name another place: `gpuenv lock --lock FILE`",),
+        ) from error
+    finally:
+        with suppress(OSError):
+            draft.unlink()
 
 
 def _refuse_newer(document: dict[str, Any], where: str) -> None:

@@ -24,7 +24,7 @@ from gpuenv.model import (
     Reporter,
 )
 from gpuenv.plans.specs import spec_name
-from gpuenv.workspaces.freshness import what_changed
+from gpuenv.workspaces.freshness import of_requests, what_changed
 from gpuenv.workspaces.lock_file import load_lock, refuse_newer_lock, save_lock
 from gpuenv.workspaces.machines import same_machine
 from gpuenv.workspaces.manifest import HERE
@@ -139,6 +139,7 @@ def _bare(plan: Plan) -> Plan:
 
 def _differences(old: Lock, new: Lock) -> Iterator[str]:
     """What a new lock would say otherwise, in the words of packages and machines."""
+    yield from of_requests(old.request, new.request, "what is asked for")
     before = {machine.name: one.plan for one in old.plans for machine in one.plan.machines}
     after = {machine.name: one.plan for one in new.plans for machine in one.plan.machines}
     for name in dict.fromkeys((*before, *after)):

@@ -184,4 +184,6 @@ def _in_words(value: object) -> str:
     words = kinds.get(type(value), "a date")
     if isinstance(value, str):
         return f"`{value[:60]}`"
+    if value == []:
+        return "an empty list"
     return f"{words} with something else than text in it" if isinstance(value, list) and value else words

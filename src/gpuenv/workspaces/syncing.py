@@ -18,9 +18,9 @@ from gpuenv.environments.verbs import apply_plan
 from gpuenv.errors import GpuenvError, IntegrityError, RequestError, ToolError, UnavailableError
 from gpuenv.machines import probe_here
 from gpuenv.machines.interpreters import find_interpreters
-from gpuenv.model import Lock, Machine, PackageChange, Plan, Reporter, SyncReport, SyncState
+from gpuenv.model import Machine, PackageChange, Plan, Reporter, SyncReport, SyncState
 from gpuenv.workspaces.choosing import choose_plan
-from gpuenv.workspaces.freshness import what_changed
+from gpuenv.workspaces.freshness import refuse_stale
 from gpuenv.workspaces.lock_file import load_lock
 from gpuenv.workspaces.wanted_lock import lock_place
 from gpuenv.workspaces.yanked import yanked_releases
@@ -58,7 +58,7 @@ def sync(
     """
     place = lock_place(path, start)
     lock = load_lock(place)
-    _refuse_stale(lock, place)
+    refuse_stale(lock, place)
     chosen = choose_plan(lock, machine or probe_here(), where=place.name)
     target = real_prefix(prefix or place.parent / ENVIRONMENT_NAME)
     there = load(target) if layout.is_environment(target) or layout.journal_path(target).exists() else None
@@ -77,16 +77,6 @@ def sync(
         _apply(plan, target, offline=offline, drop_foreign=drop_foreign, report=report)
         notes += _yanked(plan, offline=offline)
     return SyncReport(prefix=str(target), lock=str(place), state=state, changes=changes, notes=notes, plan=chosen.plan)
-
-
-def _refuse_stale(lock: Lock, place: Path) -> None:
-    changed = what_changed(lock, place)
-    if changed:
-        raise IntegrityError(
-            f"`{place.name}` is older than what the project asks for",
-            reasons=changed,
-            hints=("bring it up to date: `gpuenv lock`",),
-        )
 
 
 def _changes(there: Environment | None, plan: Plan) -> Iterator[PackageChange]:

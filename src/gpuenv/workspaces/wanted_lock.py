@@ -22,7 +22,8 @@ __all__ = ["LockOptions", "WantedLock", "lock_place", "request_of_source", "want
 class LockOptions:
     """What a user said. `request` holds the specs, perhaps none, and the options of a request.
 
-    `machines` are added to those that a project names; `usual_machine` is meant where nobody names any.
+    `machines` are added to those that a project names; `usual_machine` is meant where nobody names any. `said` names
+    the policies of the request (`gpu`, `allow_degraded`, `indexes`) that were said and are not merely the usual ones.
     """
 
     request: Request
@@ -31,6 +32,14 @@ class LockOptions:
     file: Path | None = None
     extras: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    said: frozenset[str] = frozenset()
+
+    @property
+    def policies(self) -> dict[str, object]:
+        """The fields of the request that were said, or are other than usual."""
+        silent, request = Request(specs=()), self.request
+        values = {name: getattr(request, name) for name in _POLICIES.values()}
+        return {name: value for name, value in values.items() if name in self.said or value != getattr(silent, name)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +104,7 @@ def _of_workspace(workspace: Workspace, options: LockOptions, further: tuple[str
             reasons=("packages named beside it would make a lock that does not match it",),
             hints=("add them to `packages` in it, or write another lock with `--lock FILE`",),
         )
-    _refuse_other_policies(workspace, options.request)
+    _refuse_other_policies(workspace, options)
     words = tuple(dict.fromkeys((*workspace.machines, *further))) or (HERE,)
     notes = (f"conda channels are not asked yet, so these are left aside: {', '.join(workspace.channels)}",)
     return WantedLock(
@@ -107,14 +116,14 @@ def _of_workspace(workspace: Workspace, options: LockOptions, further: tuple[str
     )
 
 
-def _refuse_other_policies(workspace: Workspace, said: Request) -> None:
-    silent = Request(specs=())
+def _refuse_other_policies(workspace: Workspace, options: LockOptions) -> None:
+    said = options.policies
     for key, name in _POLICIES.items():
-        value = getattr(said, name)
-        if value not in {getattr(silent, name), getattr(workspace.request, name)}:
+        value = said.get(name)
+        if name in said and value != getattr(workspace.request, name):
             raise RequestError(
                 f"`{workspace.path}` says what is locked there",
-                reasons=(f"an option says `{key}` otherwise: {value}",),
+                reasons=(f"an option says `{key}` otherwise: {_in_words(value)}",),
                 hints=(f"write `{key}` to `{MANIFEST_NAME}`",),
             )
 
@@ -136,13 +145,13 @@ def _of_source(source: LockSource, policies: Request, words: tuple[str, ...], di
 def _of_lock(old: Lock, options: LockOptions, further: tuple[str, ...], directory: Path) -> WantedLock:
     """What the lock holds already, read anew where it comes from a file; with further machines."""
     words = tuple(dict.fromkeys((*old.machines, *further)))
-    python = options.request.python
+    request = msgspec.structs.replace(old.request, **options.policies)
     source = old.source
     if source is not None and (directory / source.file).is_file():
-        source = msgspec.structs.replace(source, python=python or source.python)
-        return _of_source(source, old.request, words, directory)
+        source = msgspec.structs.replace(source, python=options.request.python or source.python)
+        return _of_source(source, request, words, directory)
     return WantedLock(
-        request=msgspec.structs.replace(old.request, python=python or old.request.python),
+        request=request,
         words=words,
         machines=machines_named(words, directory),
         source=source,
@@ -166,6 +175,10 @@ def _from(directory: Path, file: Path) -> str:
         return Path(os.path.relpath(file.absolute(), directory)).as_posix()
     except ValueError:
         return file.absolute().as_posix()
+
+
+def _in_words(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 _POLICIES = {"python": "python", "gpu": "gpu", "allow-degraded": "allow_degraded", "index-policy": "indexes"}
