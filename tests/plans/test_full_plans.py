@@ -266,6 +266,15 @@ def test_a_mirror_with_older_releases_gives_those(own_index: LoopbackIndex) -> N
     assert "numba 0.61.2 rather than" in reasons(plan)
 
 
+def test_cudas_python_packages_may_be_older_than_the_newest(index: LoopbackIndex) -> None:
+    """They pin each other, so one that holds them a release back takes no older PyTorch."""
+    index.add("holds-bindings", "1.0", requires=["cuda-bindings<13.5"])
+    newest = versions(plan_for("gpu=H100,driver=580.65.06", "pytorch"))
+    held = versions(plan_for("gpu=H100,driver=580.65.06", "pytorch", "holds-bindings"))
+    assert newest["cuda-bindings"] == "13.5.0"
+    assert (held["torch"], held["cuda-bindings"]) == (newest["torch"], "13.4.4")
+
+
 # ---- keep and renew --------------------------------------------------------------------------------------------------
 
 
@@ -376,6 +385,7 @@ def test_a_cpu_choice_says_what_a_gpu_machine_would_get(index: LoopbackIndex) ->
     assert "no NVIDIA GPU was found" in reasons(plan)
     assert "a machine with an NVIDIA GPU would get" in reasons(plan)
     assert "(cuda_py311_0)" in reasons(plan)
+    assert "cuda-bindings" not in reasons(plan)
     assert "`--machine gpu=NAME,driver=VERSION`" in reasons(plan)
     assert not [package.name for package in plan.packages if package.gpu]
 

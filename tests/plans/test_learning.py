@@ -231,3 +231,25 @@ def test_where_none_runs_whole_the_newest_that_runs_is_taken(own_index: Loopback
     request = Request(specs=("strange-kernels",), python="3.11", allow_degraded=True)
     leave = make_plan(request, parse_machine(V100))
     assert [one.version for one in leave.explanation.learned] == ["3.0"]
+
+
+def test_what_comes_along_is_no_reason_for_an_age_old_release(own_index: LoopbackIndex) -> None:
+    """The newest of a catalog's package insists on kernels that do not run; the one before it is taken, with the
+    PyTorch that it needs, and the plan says what was left out and why.
+    """
+    add(own_index, "3.0", 80)
+    add(own_index, "2.0", 70)
+    for version, torch, triton, kernels in (
+        ("0.25.0", "2.10.0", "3.6.0", "3.0"),
+        ("0.24.1", "2.9.1", "3.5.1", "2.0"),
+        ("0.15.1", "2.0.0", "2.0.0", "2.0"),
+    ):
+        needs = [f"torch=={torch}", f"strange-kernels=={kernels}"]
+        own_index.add("torchvision", version, requires=needs, tags=(NATIVE,))
+        own_index.add("torch", torch, requires=[f"triton=={triton}"], tags=(NATIVE,))
+        own_index.add("triton", triton, tags=(NATIVE,))
+    plan = plan_for(V100, "torchvision")
+    assert {"torchvision": "0.24.1", "torch": "2.9.1", "strange-kernels": "2.0"}.items() <= versions(plan).items()
+    notes = "\n".join(plan.explanation.notes)
+    assert "looked into and left out: strange-kernels 3.0" in notes
+    assert "strange-kernels 3.0: carries no code for Tesla V100" in notes

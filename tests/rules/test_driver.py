@@ -458,3 +458,14 @@ def test_the_floor_that_decides_says_whose_it_is(own: str, source: str) -> None:
     (floor_found,) = (one for one in finding.evidence if one.what == "driver needed")
     assert floor_found.value == own
     assert source in floor_found.source
+
+
+@pytest.mark.parametrize(
+    ("board", "advised"),
+    [("K80", False), ("V100", True), ("A100", True)],
+)
+def test_a_newer_driver_is_advised_only_where_it_still_serves_the_gpu(board: str, advised: bool) -> None:
+    """Branch 470 is the last for Kepler, so no driver of CUDA 12 is a way out there."""
+    found = check(needs(cuda="12.4"), machine(gpu(board), driver="470.82.01"))
+    hints = [hint for one in found if one.rule == "driver-floor" for hint in one.hints]
+    assert hints == (["update the driver to 525.60.13 or later"] if advised else [])

@@ -128,16 +128,32 @@ def runs_on(package: PlannedPackage) -> str:
 
 def _show_choices(out: Console, plan: Plan, *, verbose: bool) -> None:
     """Why each build was chosen: what was passed over with the reason, newest first."""
-    told = [choice for choice in plan.explanation.choices if choice.passed_over or choice.notes]
-    if not told:
+    chosen = [choice for choice in plan.explanation.choices if choice.passed_over or choice.notes]
+    others = [*_not_whole(plan)]
+    if not chosen and not others:
         return
     out.print(heading("why"))
-    for choice in told:
+    for choice in chosen:
         package = next(one for one in plan.packages if one.name == choice.package)
         out.print(f"  {package.name} {package.version}")
         for line in _reasons(choice, package.version, verbose=verbose):
             out.print(indented(line, 4))
+    for package, messages in others:
+        out.print(f"  {package.name} {package.version}")
+        for message in messages:
+            out.print(indented(message, 4))
     out.print()
+
+
+def _not_whole(plan: Plan) -> Iterator[tuple[PlannedPackage, list[str]]]:
+    """What came along from the catalog and may not run whole, with what the rules say of it."""
+    explained = {choice.package for choice in plan.explanation.choices}
+    for package in plan.packages:
+        if package.source == "inspected" or package.name in explained or package.verdict is Verdict.WORKS:
+            continue
+        if package.gpu_support in _OWN:
+            against = (finding for finding in package.findings if finding.verdict is not Verdict.WORKS)
+            yield package, [*dict.fromkeys(told(finding) for finding in against)]
 
 
 def _reasons(choice: Choice, chosen: str, *, verbose: bool) -> Iterator[str]:
@@ -172,7 +188,9 @@ def _span(group: list[PassedOver], chosen: str) -> str:
     newest, oldest = group[0], group[-1]
     if newest.version == oldest.version:
         return f"its build {newest.build}" if newest.version == chosen else newest.version
-    return f"{oldest.version} to {newest.version}"
+    # Of the chosen version it is another build that was passed over.
+    first, last = (f"{one.version} ({one.build})" if one.version == chosen else one.version for one in (oldest, newest))
+    return f"{first} to {last}"
 
 
 def _show_notes(out: Console, plan: Plan) -> None:

@@ -36,7 +36,8 @@ def explain(
         other = dict.fromkeys(gpu.name for machine in setting.machines for gpu in machine.gpus or ())
         notes.append(f"no NVIDIA GPU was found{' (' + ', '.join(other) + ' cannot run CUDA)' if other else ''}")
         picks = on_a_gpu_machine(specs, setting)
-        there = [f"{name} {pick.build.version} ({pick.build.build})" for name, pick in picks.items()]
+        asked = [name for name in dict.fromkeys(spec.project.name for spec in specs) if name in picks]
+        there = [f"{name} {picks[name].build.version} ({picks[name].build.build})" for name in asked]
         if there:
             notes.append(f"a machine with an NVIDIA GPU would get {', '.join(there)}")
             hints.append("plan for another machine: `--machine gpu=NAME,driver=VERSION`")

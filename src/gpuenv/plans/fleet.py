@@ -192,7 +192,7 @@ class _Parts:
                 here = with_assumptions(self.machines[index][0], self.python)
                 found = self.knowledge.judge(pick.build, here, without_gpu_too=True)
                 if against := objections(Candidate(build=pick.build, findings=found)):
-                    return f"{name} {pick.build.version} {against[0].message}"
+                    return f"{name} {pick.build.version}: {against[0].message}"
         return None
 
     def _divisions(self, groups: tuple[Group, ...], index: int) -> Iterator[list[Group]]:

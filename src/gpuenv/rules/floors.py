@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gpuenv.facts.architectures import find_capability
 from gpuenv.facts.gpus import find_gpu
 from gpuenv.facts.toolkits import driver_cuda, load_toolkits, toolkit_driver
 from gpuenv.facts.toolkits import driver_floor as find_floor
@@ -40,8 +41,16 @@ def driver_floor(needs: Needs, machine: Machine) -> Iterator[Finding]:
         subject=needs.subject,
         message=_message(verdict, needs, oldest, machine),
         evidence=(*driver_evidence(machine), *((needed,) if oldest else ())),
-        hints=(f"update the driver to {oldest} or later",) if verdict is Verdict.FAILS and oldest else (),
+        hints=tuple(_advice(oldest, machine)) if verdict is Verdict.FAILS and oldest else (),
     )
+
+
+def _advice(oldest: DriverVersion, machine: Machine) -> Iterator[str]:
+    """To update the driver, where the newer one still serves one of the GPUs."""
+    rows = [find_capability(gpu.compute_capability) for gpu in cuda_gpus(machine) if gpu.compute_capability]
+    last = [row.last_driver_branch for row in rows if row]
+    if not last or any(one is None or one >= oldest.branch for one in last):
+        yield f"update the driver to {oldest} or later"
 
 
 def _message(verdict: Verdict, needs: Needs, oldest: DriverVersion | None, machine: Machine) -> str:
