@@ -8,8 +8,10 @@ from gpuenv.cli.plan_text import show_plans, spans_of
 from gpuenv.machines.written import parse_machine
 from gpuenv.model import (
     Choice,
+    Explanation,
     Finding,
     GpuSupport,
+    Learned,
     PassedOver,
     Plan,
     PlannedPackage,
@@ -55,3 +57,20 @@ def test_what_came_along_and_is_degraded_has_its_reason(capsys: pytest.CaptureFi
     lines = capsys.readouterr().out.splitlines()
     assert lines[lines.index("why") + 1 :][:2] == ["  one 1.0", "    carries only PTX that fits"]
     assert "the driver is there" not in "\n".join(lines)
+
+
+def test_a_release_that_was_looked_into_and_left_out_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a package that no catalog knows an older release was taken: the reason stands in the plan."""
+    reason = finding(Verdict.FAILS, "carries no code")
+    left_out = Learned(package="one", version="3.0", filename="one.whl", verdict=Verdict.FAILS, reason=reason)
+    package = PlannedPackage(name="one", version="2.0", build="", gpu=True, source="inspected")
+    plan = Plan(
+        request=Request(specs=("one",)),
+        machine=parse_machine("gpu=V100,driver=580.65.06"),
+        python="3.11",
+        packages=(package,),
+        explanation=Explanation(learned=(left_out,)),
+    )
+    show_plans(PlanSet(plans=(plan,)), verbose=False, last="")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[lines.index("why") + 1 :][:2] == ["  one 2.0", "    not 3.0: carries no code"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from gpuenv.channels.catalog import releases_of
@@ -253,3 +255,13 @@ def test_what_comes_along_is_no_reason_for_an_age_old_release(own_index: Loopbac
     notes = "\n".join(plan.explanation.notes)
     assert "looked into and left out: strange-kernels 3.0" in notes
     assert "strange-kernels 3.0: carries no code for Tesla V100" in notes
+
+
+def test_what_could_not_be_read_is_not_known_to_run(own_index: LoopbackIndex) -> None:
+    """The index lists a wheel that is no archive: it is taken, since nobody knows better, and the plan says so."""
+    add(own_index, "3.0", 80)
+    (listed,) = own_index.projects["strange-kernels"].values()
+    own_index.projects["strange-kernels"][listed.name] = dataclasses.replace(listed, content=b"no archive")
+    plan = plan_for(V100, "strange-kernels")
+    notes = "\n".join(plan.explanation.notes)
+    assert "whether strange-kernels 3.0 can run there is not known" in notes

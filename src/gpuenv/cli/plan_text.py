@@ -146,10 +146,17 @@ def _show_choices(out: Console, plan: Plan, *, verbose: bool) -> None:
 
 
 def _not_whole(plan: Plan) -> Iterator[tuple[PlannedPackage, list[str]]]:
-    """What came along from the catalog and may not run whole, with what the rules say of it."""
+    """What came along from the catalog and may not run whole, with what the rules say of it; and releases that were
+    looked into and left out, of packages that no catalog knows.
+    """
     explained = {choice.package for choice in plan.explanation.choices}
     for package in plan.packages:
-        if package.source == "inspected" or package.name in explained or package.verdict is Verdict.WORKS:
+        if package.source == "inspected":
+            learned = (one for one in plan.explanation.learned if one.package == package.name and one.reason)
+            if left_out := [f"not {one.version}: {told(one.reason)}" for one in learned if one.reason]:
+                yield package, left_out
+            continue
+        if package.name in explained or package.verdict is Verdict.WORKS:
             continue
         if package.gpu_support in _OWN:
             against = (finding for finding in package.findings if finding.verdict is not Verdict.WORKS)

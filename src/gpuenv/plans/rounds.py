@@ -70,6 +70,7 @@ class Rounds:
     set_aside: list[Outside] = field(default_factory=list)
     along: list[GpuSpec] = field(default_factory=list)
     problems: dict[str, None] = field(default_factory=dict)
+    unread: list[str] = field(default_factory=list)
     before_indexes: Layer | None = None
 
     def settle(self, layer: Layer) -> Settled:
@@ -193,6 +194,8 @@ class Rounds:
         files = native_files(pylock, self.learner.destination)
         for problem in self.learner.read_files(files):
             self.problems[problem.message] = None
+        readings = self.learner.readings
+        self.unread = [f"{file.name} {file.version}" for file in files if file.filename not in readings]
         return judge_files(files, self.learner.readings, names, layer, self.setting)
 
     def _settled(self, layer: Layer, pylock: str, outside: tuple[Outside, ...]) -> Settled:
@@ -239,6 +242,8 @@ class Rounds:
         for (wheel, version, _), reason in self.setting.knowledge.unreadable.items():
             yield f"`{wheel}` {version} was not looked into: {reason}"
         yield from self.problems
+        if self.unread:
+            yield f"whether {listed(self.unread)} can run there is not known: no file of it was read"
         yield from self.indexes.notes()
         for one in outside:
             for finding in one.findings:
