@@ -50,11 +50,6 @@ class IndexedRelease:
     glibc: LibcVersion | None
     label: str = ""
 
-    @property
-    def is_cuda(self) -> bool:
-        """Whether it is known to be a build for CUDA."""
-        return self.cuda is not None
-
 
 def releases_on(
     files: Iterable[ListedFile], *, wheel: str, line: str, platform: str, python: str

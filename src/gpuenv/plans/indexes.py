@@ -83,8 +83,10 @@ def _admitted(name: str, specs: tuple[GpuSpec, ...], candidates: Iterable[Candid
 
 def _wanted(specs: tuple[GpuSpec, ...], layer: Layer | None) -> Iterator[tuple[str, str]]:
     """For a project of which not every release was asked for, the span of those that were (PEP 440)."""
-    for name in dict.fromkeys(spec.project.name for spec in specs) if layer else ():
-        candidates = layer.candidates.get(name, []) if layer else []
+    if layer is None:
+        return
+    for name in dict.fromkeys(spec.project.name for spec in specs):
+        candidates = layer.candidates.get(name, [])
         admitted = _admitted(name, specs, candidates)
         if admitted and len(admitted) < len([one for one in candidates if one.build.wheel]):
             versions = sorted({Version(one.build.version) for one in admitted})
