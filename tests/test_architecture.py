@@ -22,8 +22,8 @@ LEVELS = [
     {"targets"},
     {"plans"},
     {"environments"},
-    {"workspaces", "doctor", "fleet"},
-    {"cli", "web"},
+    {"workspaces", "recipes", "audits", "doctor", "fleet"},
+    {"cli", "web", "conda_plugin"},
 ]
 LEVEL_OF = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 # Front ends use the public verbs (the package itself) and the nouns, never the parts behind them.
@@ -36,7 +36,9 @@ ONLY_IN = {
     "ctypes": {"machines", "environments"},
     "pynvml": {"machines"},
     "requests": {"_net"},
-    "rattler": {"channels", "plans", "environments"},
+    "rattler": {"channels", "plans", "environments", "recipes", "audits"},
+    "rattler_build": {"recipes"},
+    "conda": {"conda_plugin"},
     "rich": {"cli"},
     "click": {"cli"},
 }

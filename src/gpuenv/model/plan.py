@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 from gpuenv.model.machine import Machine
 from gpuenv.model.needs import GpuSupport
@@ -14,12 +15,14 @@ __all__ = [
     "GpuPolicy",
     "IndexPolicy",
     "Learned",
+    "LockedConda",
     "LockedWheel",
     "PassedOver",
     "Plan",
     "PlanSet",
     "PlannedPackage",
     "Request",
+    "Sources",
     "WhatIf",
 ]
 
@@ -39,10 +42,20 @@ class IndexPolicy(StrEnum):
     ALL = "all"
 
 
+class Sources(StrEnum):
+    """What a plan is made of: conda packages where the channels have them and wheels for the rest, or one kind only."""
+
+    ALL = "all"
+    CONDA = "conda"
+    WHEELS = "wheels"
+
+
 class Request(Noun, frozen=True, kw_only=True):
     """What the user wants. `specs` as typed; `python` None means whichever interpreter suits.
 
     `allow_degraded` takes the newest build that runs at all, where otherwise an older one that runs whole goes first.
+    `channels` are conda channels in order of priority, by name, address (without credentials) or path; none means that
+    everything is made of wheels.
     """
 
     specs: tuple[str, ...]
@@ -50,6 +63,8 @@ class Request(Noun, frozen=True, kw_only=True):
     gpu: GpuPolicy = GpuPolicy.PREFER
     allow_degraded: bool = False
     indexes: IndexPolicy = IndexPolicy.ALL
+    channels: tuple[str, ...] = ()
+    sources: Sources = Sources.ALL
 
 
 class PassedOver(Noun, frozen=True, kw_only=True):
@@ -102,8 +117,8 @@ class Explanation(Noun, frozen=True, kw_only=True):
 class PlannedPackage(Noun, frozen=True, kw_only=True):
     """One package of the GPU layer in one build, with the requirements that bring it and how it fares there.
 
-    `source` is `catalog`, the name of a project's own index (`pytorch/cu126`), or `inspected` for a package that no
-    catalog knows and that was looked into.
+    `source` is `catalog`, the name of a project's own index (`pytorch/cu126`), `inspected` for a package that no
+    catalog knows and that was looked into, or the channel of a conda package.
     """
 
     name: str
@@ -129,8 +144,29 @@ class LockedWheel(Noun, frozen=True, kw_only=True):
     size_bytes: int | None = None
 
 
+class LockedConda(Noun, frozen=True, kw_only=True):
+    """One conda package that the solver decided on.
+
+    `url` is where it is, `channel` the address of its channel, both without credentials; `sha256` and `md5` are in
+    hexadecimal. `record` is its entry of the channel's repodata, field for field, as the prefix keeps it.
+    """
+
+    name: str
+    version: str
+    build: str
+    subdir: str
+    filename: str
+    url: str
+    channel: str
+    sha256: str | None = None
+    md5: str | None = None
+    size_bytes: int | None = None
+    record: dict[str, Any] = {}
+
+
 class Plan(Noun, frozen=True, kw_only=True):
-    """Exactly what to install. `pylock` is the text of the lock that `uv` installs from (PEP 751).
+    """Exactly what to install. `pylock` is the text of the lock that `uv` installs from (PEP 751), `conda` what comes
+    from conda channels. Where the Python is among those, `interpreter` is None.
 
     It is made for `machine` and for the `others`, where several were named; `indexes` are the projects' own indexes
     that took part (`pytorch/cu126`). Only the projects in `source_packages` may be built from source, with
@@ -146,6 +182,7 @@ class Plan(Noun, frozen=True, kw_only=True):
     interpreter: str | None = None
     packages: tuple[PlannedPackage, ...] = ()
     wheels: tuple[LockedWheel, ...] = ()
+    conda: tuple[LockedConda, ...] = ()
     explanation: Explanation = Explanation()
     source_packages: tuple[str, ...] = ()
     build_constraints: tuple[str, ...] = ()
@@ -155,6 +192,11 @@ class Plan(Noun, frozen=True, kw_only=True):
     def machines(self) -> tuple[Machine, ...]:
         """All machines that the plan is made for, `machine` first."""
         return (self.machine, *self.others)
+
+    @property
+    def has_conda_python(self) -> bool:
+        """Whether the environment's Python is a conda package."""
+        return any(package.name == "python" for package in self.conda)
 
     @property
     def verdict(self) -> Verdict:
