@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from gpuenv.channels.building import build_catalog, catalog_status, update_catalog, verify_release
     from gpuenv.channels.catalog import find_project, nearest_names, project_names
+    from gpuenv.channels.conda.opening import configured_channels
     from gpuenv.environments import (
         ExportFormat,
         export,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from gpuenv.plans.fleet import make_plans
     from gpuenv.plans.make import make_plan
     from gpuenv.plans.specs import spec_name
+    from gpuenv.recipes import build_channel, index_channel
     from gpuenv.rules import RULES, check, report_machine
     from gpuenv.targets.check import check_targets
     from gpuenv.targets.inspect import inspect_targets
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "gpuenv.channels.building": ("build_catalog", "catalog_status", "update_catalog", "verify_release"),
     "gpuenv.channels.catalog": ("find_project", "nearest_names", "project_names"),
+    "gpuenv.channels.conda.opening": ("configured_channels",),
     "gpuenv.environments": (
         *("ExportFormat", "export", "find_environments", "list_packages", "load", "remove", "resolve_prefix"),
         *("run_in", "shell_in"),
@@ -71,6 +74,7 @@ _HOMES = {
     "gpuenv.plans.fleet": ("make_plans",),
     "gpuenv.plans.make": ("make_plan",),
     "gpuenv.plans.specs": ("spec_name",),
+    "gpuenv.recipes": ("build_channel", "index_channel"),
     "gpuenv.rules": ("RULES", "check", "report_machine"),
     "gpuenv.targets.check": ("check_targets",),
     "gpuenv.targets.inspect": ("inspect_targets",),
@@ -90,12 +94,14 @@ __all__ = [
     "Preview",
     "Request",
     "build_catalog",
+    "build_channel",
     "catalog_status",
     "check",
     "check_lock",
     "check_targets",
     "chosen_foreign",
     "commands",
+    "configured_channels",
     "create_environment",
     "explain_plans",
     "export",
@@ -103,6 +109,7 @@ __all__ = [
     "find_environments",
     "find_interpreters",
     "find_project",
+    "index_channel",
     "inspect_targets",
     "install",
     "install_into",

@@ -9,7 +9,9 @@ import click
 import gpuenv
 from gpuenv.cli.imports import import_options, refuse_nothing, with_file, with_notes
 from gpuenv.cli.options import (
+    ChosenSources,
     as_json,
+    channel_options,
     chosen_machine,
     chosen_prefix,
     chosen_request,
@@ -33,6 +35,7 @@ __all__ = ["create_command"]
 @machine_option
 @python_option
 @policy_options
+@channel_options
 @click.option("--force", is_flag=True, help="Put it in the place of an environment that is there.")
 @verbose_option
 @as_json
@@ -48,6 +51,7 @@ def create_command(
     gpu: str,
     allow_degraded: bool,
     index_policy: str,
+    sources: ChosenSources,
     force: bool,
     verbose: bool,
     as_json: bool,
@@ -59,7 +63,9 @@ def create_command(
     refuse_nothing(specs, file)
     place = chosen_prefix(name, prefix)
     here = chosen_machine(machine)
-    asked = chosen_request(specs, python=python, gpu=gpu, allow_degraded=allow_degraded, index_policy=index_policy)
+    asked = chosen_request(
+        specs, python=python, gpu=gpu, allow_degraded=allow_degraded, index_policy=index_policy, sources=sources
+    )
     request, notes = with_file(asked, file, extras=extras, groups=groups, machines=(here,))
     with Progress() as progress:
         change = gpuenv.create_environment(

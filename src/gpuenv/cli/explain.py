@@ -9,7 +9,9 @@ import click
 import gpuenv
 from gpuenv.cli.explain_text import show_explanations
 from gpuenv.cli.options import (
+    ChosenSources,
     as_json,
+    channel_options,
     chosen_machines,
     chosen_prefix,
     chosen_request,
@@ -32,6 +34,7 @@ __all__ = ["explain_command"]
 @machines_option
 @python_option
 @policy_options
+@channel_options
 @looking_options
 @as_json
 def explain_command(
@@ -43,6 +46,7 @@ def explain_command(
     gpu: str,
     allow_degraded: bool,
     index_policy: str,
+    sources: ChosenSources,
     no_cache: bool,
     offline: bool,
     as_json: bool,
@@ -54,7 +58,7 @@ def explain_command(
     """
     if specs:
         request = chosen_request(
-            specs, python=python, gpu=gpu, allow_degraded=allow_degraded, index_policy=index_policy
+            specs, python=python, gpu=gpu, allow_degraded=allow_degraded, index_policy=index_policy, sources=sources
         )
         with Progress() as progress:
             found = gpuenv.explain_plans(

@@ -11,7 +11,9 @@ import gpuenv
 from gpuenv import settings
 from gpuenv.cli.imports import import_options
 from gpuenv.cli.options import (
+    ChosenSources,
     as_json,
+    channel_options,
     chosen_request,
     machines_option,
     policy_options,
@@ -38,6 +40,7 @@ _SAID = {
 @import_options
 @python_option
 @policy_options
+@channel_options
 @click.option("--lock", "path", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Which lock.")
 @click.option("--check", is_flag=True, help="Only say whether the lock is up to date: exit code 0 or 1.")
 @click.option("--upgrade", is_flag=True, help="Take the newest of everything, and keep nothing of the old lock.")
@@ -52,6 +55,7 @@ def lock_command(
     gpu: str,
     allow_degraded: bool,
     index_policy: str,
+    sources: ChosenSources,
     path: Path | None,
     check: bool,
     upgrade: bool,
@@ -62,7 +66,9 @@ def lock_command(
     Nothing is installed: `gpuenv sync` does that. Versions of an existing lock stay where they still fit. A machine
     named with -m is added to those of the `gpuenv.toml` or of the lock; a policy that is named counts from now on.
     """
-    request = chosen_request(specs, python=python, gpu=gpu, allow_degraded=allow_degraded, index_policy=index_policy)
+    request = chosen_request(
+        specs, python=python, gpu=gpu, allow_degraded=allow_degraded, index_policy=index_policy, sources=sources
+    )
     options = gpuenv.LockOptions(
         request=request,
         machines=machines,

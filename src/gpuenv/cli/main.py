@@ -35,6 +35,7 @@ _VERBS = {
     "lock": ("lock", "Write a plan for a project's machines to `gpuenv.lock`."),
     "sync": ("sync", "Make the environment that a `gpuenv.lock` describes."),
     "catalog": ("catalog", "Say how old the catalog is, renew it, or read it again."),
+    "channel": ("channel", "Build, index and audit a conda channel."),
     "export": ("export", "Write an environment down for other tools."),
 }
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,12 @@ from click.core import ParameterSource
 
 import gpuenv
 from gpuenv import settings
-from gpuenv.model import GpuPolicy, IndexPolicy, Machine, Request
+from gpuenv.model import GpuPolicy, IndexPolicy, Machine, Request, Sources
 
 __all__ = [
+    "ChosenSources",
     "as_json",
+    "channel_options",
     "chosen_machine",
     "chosen_machines",
     "chosen_place",
@@ -85,8 +89,62 @@ def policy_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return gpu(degraded(indexes(function)))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChosenSources:
+    """What `channel_options` were given: conda channels in order of priority, and whether only one kind will do.
+
+    `is_said` tells whether any of the options was given.
+    """
+
+    channels: tuple[str, ...]
+    sources: Sources
+    is_said: bool
+
+
+def channel_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`-c CHANNEL`, `--override-channels` and `--only`, handed on together as `sources`."""
+    channel = click.option(
+        "--channel",
+        "-c",
+        "channels",
+        multiple=True,
+        metavar="CHANNEL",
+        help="A conda channel by name, address or path, once for each; the first goes first.",
+    )
+    override = click.option(
+        "--override-channels", is_flag=True, help="Only the channels named here, not those of `.condarc`."
+    )
+    only = click.option(
+        "--only",
+        type=click.Choice([Sources.CONDA.value, Sources.WHEELS.value]),
+        help="Take conda packages only, or wheels only.",
+    )
+
+    @wraps(function)
+    def with_sources(
+        *arguments: Any, channels: tuple[str, ...], override_channels: bool, only: str | None, **options: Any
+    ) -> Any:
+        is_said = bool(channels or override_channels or only)
+        wheels_only = only == Sources.WHEELS.value
+        further = () if override_channels or wheels_only else gpuenv.configured_channels()
+        chosen = ChosenSources(
+            channels=tuple(dict.fromkeys((*channels, *further))),
+            sources=Sources(only or Sources.ALL.value),
+            is_said=is_said,
+        )
+        return function(*arguments, sources=chosen, **options)
+
+    return channel(override(only(with_sources)))
+
+
 def chosen_request(
-    specs: tuple[str, ...], *, python: str | None, gpu: str, allow_degraded: bool, index_policy: str
+    specs: tuple[str, ...],
+    *,
+    python: str | None,
+    gpu: str,
+    allow_degraded: bool,
+    index_policy: str,
+    sources: ChosenSources,
 ) -> Request:
     """The request that the arguments and options of a verb make."""
     return Request(
@@ -95,6 +153,8 @@ def chosen_request(
         gpu=GpuPolicy(gpu),
         allow_degraded=allow_degraded,
         indexes=IndexPolicy(index_policy),
+        channels=sources.channels,
+        sources=sources.sources,
     )
 
 

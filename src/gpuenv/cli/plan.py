@@ -10,7 +10,9 @@ import msgspec
 import gpuenv
 from gpuenv.cli.imports import import_options, refuse_nothing, with_file, with_notes
 from gpuenv.cli.options import (
+    ChosenSources,
     as_json,
+    channel_options,
     chosen_machines,
     chosen_request,
     is_elsewhere,
@@ -34,6 +36,7 @@ __all__ = ["plan_command"]
 @machines_option
 @python_option
 @policy_options
+@channel_options
 @looking_options
 @format_options
 @verbose_option
@@ -48,6 +51,7 @@ def plan_command(
     gpu: str,
     allow_degraded: bool,
     index_policy: str,
+    sources: ChosenSources,
     no_cache: bool,
     offline: bool,
     form: str | None,
@@ -64,7 +68,9 @@ def plan_command(
     if (form and as_json) or (hashes and not form):
         what = "--format prints commands and --json data: give one of them" if form else "--hashes is for --format"
         raise click.UsageError(what, click.get_current_context())
-    request = chosen_request(specs, python=python, gpu=gpu, allow_degraded=allow_degraded, index_policy=index_policy)
+    request = chosen_request(
+        specs, python=python, gpu=gpu, allow_degraded=allow_degraded, index_policy=index_policy, sources=sources
+    )
     interpreters = () if is_elsewhere(machines) else gpuenv.find_interpreters()
     named = chosen_machines(machines)
     request, notes = with_file(request, file, extras=extras, groups=groups, machines=named)
@@ -83,6 +89,7 @@ def plan_command(
     elif as_json:
         click.echo(to_json(found if len(machines) > 1 else found.plans[0]))
     else:
-        last = "Nothing was installed." if verbose else "`-v` lists every wheel."
+        each = "package" if any(plan.conda for plan in found.plans) else "wheel"
+        last = "Nothing was installed." if verbose else f"`-v` lists every {each}."
         show_plans(found, verbose=verbose, last=last)
     return 0

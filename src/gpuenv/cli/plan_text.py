@@ -65,7 +65,10 @@ def _show_plan(out: Console, plan: Plan, *, verbose: bool, last: str) -> None:
     _show_choices(out, plan, verbose=verbose)
     if verbose:
         _show_findings(out, plan)
-        _show_wheels(out, plan)
+        if plan.conda:
+            _show_conda(out, plan)
+        if plan.wheels or not plan.conda:
+            _show_wheels(out, plan)
     _show_notes(out, plan)
     for hint in plan.explanation.hints:
         out.print(hanging("hint: ", hint))
@@ -75,6 +78,8 @@ def _show_plan(out: Console, plan: Plan, *, verbose: bool, last: str) -> None:
 def show_machines(out: Console, plan: Plan) -> None:
     """For which machines a plan is made, and from which indexes beside the user's own."""
     _show_machine_lines(out, plan)
+    if plan.request.channels:
+        out.print(hanging("from ", f"the channels {', '.join(plan.request.channels)}"))
     if plan.indexes:
         out.print(hanging("from ", f"your own index and the project indexes {', '.join(plan.indexes)}"))
 
@@ -110,11 +115,12 @@ def show_packages(out: Console, plan: Plan) -> None:
     for package in shown:
         where = runs_on(package)
         table.add_row(package.name, package.version, package.build, where, verdict_text(package.verdict))
-    versions = {wheel.name: wheel.version for wheel in plan.wheels}
+    builds = {one.name: (one.version, one.build) for one in plan.conda}
+    builds |= {wheel.name: (wheel.version, "") for wheel in plan.wheels}
     names = (canonicalize_name(gpuenv.spec_name(spec)) for spec in plan.request.specs)
     for name in dict.fromkeys(names):
-        if name in versions and name not in {package.name for package in plan.packages}:
-            table.add_row(name, versions[name], "", "", "")
+        if name in builds and name not in {package.name for package in plan.packages}:
+            table.add_row(name, *builds[name], "", "")
     out.print(table)
 
 
@@ -226,8 +232,20 @@ def _show_wheels(out: Console, plan: Plan) -> None:
     out.print()
 
 
+def _show_conda(out: Console, plan: Plan) -> None:
+    out.print(heading("conda packages"))
+    table = plain_table("name", "version", "build", "size", right=("size",))
+    for one in plan.conda:
+        size = bytes_in_words(one.size_bytes) if one.size_bytes else ""
+        table.add_row(one.name, one.version, one.build, size)
+    out.print(table)
+    out.print()
+
+
 def count_in_words(plan: Plan) -> str:
-    """How many wheels a plan has, and how large they are."""
-    known = sum(wheel.size_bytes for wheel in plan.wheels if wheel.size_bytes)
-    words = f"{len(plan.wheels)} {'wheel' if len(plan.wheels) == 1 else 'wheels'}"
+    """How many wheels and conda packages a plan has, and how large they are."""
+    known = sum(one.size_bytes for one in (*plan.conda, *plan.wheels) if one.size_bytes)
+    conda = f"{len(plan.conda)} conda {'package' if len(plan.conda) == 1 else 'packages'}"
+    wheels = f"{len(plan.wheels)} {'wheel' if len(plan.wheels) == 1 else 'wheels'}"
+    words = f"{conda} and {wheels}" if plan.conda and plan.wheels else conda if plan.conda else wheels
     return f"{words}, {bytes_in_words(known)}" if known else words

@@ -59,7 +59,8 @@ class Needs(Noun, frozen=True, kw_only=True):
     what its maker documents, where that says more than its code. `pythons` None means that any Python will do.
     `runs_without_gpu` says that the same build also runs where there is no GPU. `withdrawn` says why nobody should
     install it. `other_vendors` names code for GPUs that are not NVIDIA's (ROCm, SYCL, Metal, OpenCL), which no rule
-    judges.
+    judges. `virtual_packages` is what a conda package asks of the machine by itself: bounds (PEP 440) on `__cuda` and
+    `__cuda_arch`, empty for any version.
     """
 
     subject: str
@@ -79,4 +80,5 @@ class Needs(Noun, frozen=True, kw_only=True):
     pythons: tuple[str, ...] | None = None
     withdrawn: str | None = None
     other_vendors: tuple[str, ...] = ()
+    virtual_packages: dict[str, str] = {}
     evidence: tuple[Evidence, ...] = ()

@@ -7,16 +7,23 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import msgspec
 from packaging.version import Version
 
 from gpuenv.channels.catalog import Build, Project, find_project
+from gpuenv.channels.conda.gpu_builds import builds_of_records
 from gpuenv.model import Evidence, Finding, GpuPolicy, Jit, Verdict
 from gpuenv.plans.setting import Setting
 from gpuenv.plans.specs import GpuSpec
 
-__all__ = ["TIERS_TAKEN", "Candidate", "Tier", "find_candidates", "objections", "tier_of"]
+if TYPE_CHECKING:
+    from rattler import RepoDataRecord
+
+    from gpuenv.channels.conda.view import ChannelView
+
+__all__ = ["TIERS_TAKEN", "Candidate", "Candidates", "Tier", "find_candidates", "objections", "tier_of"]
 
 
 class Tier(IntEnum):
@@ -103,20 +110,84 @@ def objections(candidate: Candidate) -> tuple[Finding, ...]:
     return tuple(sorted(against, key=lambda finding: -finding.verdict.badness))
 
 
-def find_candidates(specs: tuple[GpuSpec, ...], setting: Setting) -> dict[str, list[Candidate]]:
+class Candidates(dict[str, list[Candidate]]):
+    """The builds that are judged, by package name: those of the catalog at once, those of channels as they are met."""
+
+    def __init__(self, setting: Setting, asked: frozenset[str] = frozenset()) -> None:
+        super().__init__()
+        self.setting = setting
+        self.asked = asked
+        self._plain: set[str] = set()
+        self._features = self._tracked_features()
+
+    @property
+    def view(self) -> ChannelView | None:
+        """The channels that take part."""
+        return self.setting.view
+
+    @property
+    def subdirs(self) -> tuple[str, ...]:
+        """The directories of channels that packages come from; those of the catalog are all `noarch`."""
+        return (self.view.subdir, "noarch") if self.view else ("noarch",)
+
+    @property
+    def virtual_packages(self) -> tuple[tuple[str, str, str], ...]:
+        """What the machines offer, as conda packages ask for it: name, version, build."""
+        return self.setting.virtual_packages if self.view else ()
+
+    def knows(self, name: str) -> bool:
+        """Whether the catalog or a channel has packages of that name."""
+        return name in self or name.startswith("__") or (self.view is not None and self.view.has_met(name))
+
+    async def fetch(self, name: str) -> list[Candidate] | None:
+        """The candidates of one package; None where a channel has it and it has nothing to do with GPUs."""
+        if name not in self and self.view and name not in self._plain:
+            await self.view.fetch(name)
+            self.judge(name)
+        return None if name in self._plain else self.get(name, [])
+
+    def judge(self, name: str) -> None:
+        """Judges what the channels have of a package, where that has to do with GPUs or was asked for by name."""
+        view = self.view
+        if name in self or name in self._plain or view is None or not view.records(name):
+            return
+        builds = view.builds(name)
+        if builds is None and name in self.asked:
+            builds = builds_of_records(view.records(name))
+        if builds is None:
+            self._plain.add(name)
+            return
+        known = tuple(map(self.setting.knowledge.as_read, builds))
+        judged = _judged(known, self.setting, has_gpu_builds=any(one.gpu for one in known))
+        self[name] = [*_with_features(judged, self._features)]
+
+    def _tracked_features(self) -> frozenset[str]:
+        """What the packages that were asked for track: builds with such a feature go before those without."""
+        records = (self.view.records(name) for name in self.asked) if self.view else ()
+        tracked = [set.intersection(*(set(one.track_features) for one in there)) for there in records if there]
+        return frozenset().union(*tracked)
+
+    async def plain_records(self, name: str, subdir: str) -> list[RepoDataRecord]:
+        """The records of a package that is not judged, in one directory of its channel."""
+        return await self.view.fetch_of(name, subdir) if self.view else []
+
+
+def find_candidates(specs: tuple[GpuSpec, ...], setting: Setting) -> Candidates:
     """All builds of the packages that `specs` name and of what those depend on, by package name.
 
     The Python of the setting's machines is the one they are judged for. Dependencies are followed from builds that may
-    be taken.
+    be taken; those of conda packages only when the solver asks for them.
     """
     requested = {spec.name for spec in specs} | {spec.project.name for spec in specs}
-    found: dict[str, list[Candidate]] = {}
-    waiting = [spec.project.name for spec in specs]
+    found = Candidates(setting, asked=frozenset(spec.name for spec in specs if spec.from_channel))
+    for name in sorted(found.asked):
+        found.judge(name)
+    waiting = [spec.project.name for spec in specs if not spec.from_channel]
     seen: set[str] = set()
     while waiting:
         name = waiting.pop()
         project = find_project(name)
-        if name in seen or project is None:
+        if name in seen or project is None or (found.view and found.view.has(name)):
             continue
         seen.add(name)
         for candidate in _candidates_of(project, specs, requested, setting):
@@ -139,13 +210,18 @@ def _candidates_of(
         and (build.beside is None or build.beside in requested)
     ]
     has_gpu_builds = any(rule.gpu for rule in project.builds)
+    yield from _judged(_through_what_is_requested(builds, requested), setting, has_gpu_builds=has_gpu_builds)
+
+
+def _judged(builds: Iterable[Build], setting: Setting, *, has_gpu_builds: bool) -> Iterator[Candidate]:
     judged = [
         Candidate(build=_within_driver(build, setting), findings=tuple(_findings(build, setting, has_gpu_builds)))
-        for build in _through_what_is_requested(builds, requested)
+        for build in builds
     ]
     for one in judged:
-        candidate = _as_its_neighbours(one, judged)
-        unread = candidate.tier is not Tier.REFUSED and any(map(_is_unread, candidate.findings))
+        candidate = one if one.build.record else _as_its_neighbours(one, judged)
+        open_question = candidate.build.look_inside or any(map(_is_unread, candidate.findings))
+        unread = candidate.tier is not Tier.REFUSED and open_question
         is_unread = unread and setting.knowledge.is_learnable(candidate.build)
         yield dataclasses.replace(candidate, is_unread=True) if is_unread else candidate
 
@@ -171,7 +247,7 @@ def _findings(build: Build, setting: Setting, has_gpu_builds: bool) -> Iterator[
         if several and any(one.verdict is Verdict.FAILS for one in found):
             return
     unwanted = build.gpu if setting.gpu is GpuPolicy.NEVER else has_gpu_builds and not build.gpu
-    if setting.gpu is not GpuPolicy.PREFER and unwanted and build.wheel and not build.library:
+    if setting.gpu is not GpuPolicy.PREFER and unwanted and build.has_files and not build.library:
         wanted = "on the CPU" if setting.gpu is GpuPolicy.NEVER else "on the GPU"
         message = f"the request wants everything {wanted}"
         yield Finding(rule="gpu-policy", verdict=Verdict.FAILS, subject=build.needs.subject, message=message)
@@ -183,6 +259,26 @@ def _within_driver(build: Build, setting: Setting) -> Build:
     if build.needs.jit is not Jit.PTX or not served:
         return build
     return dataclasses.replace(build, constrains=(*build.constrains, f"cuda-version <={min(served)}"))
+
+
+def _with_features(candidates: Iterable[Candidate], features: frozenset[str]) -> Iterator[Candidate]:
+    """Of a release that has builds for a feature that is asked for (`cpuonly`), only those may be taken."""
+    several = [*candidates]
+    featured = {one.build.version for one in several if _has_feature(one.build, features)}
+    for one in several:
+        if one.build.version in featured and not _has_feature(one.build, features):
+            message = f"{' and '.join(sorted(features))} asks for builds with that feature"
+            finding = Finding(
+                rule="track-features", verdict=Verdict.FAILS, subject=one.build.needs.subject, message=message
+            )
+            yield dataclasses.replace(one, findings=(*one.findings, finding), is_unread=False)
+        else:
+            yield one
+
+
+def _has_feature(build: Build, features: frozenset[str]) -> bool:
+    own = (build.record.features or "").split() if build.record else ()
+    return not features.isdisjoint(own)
 
 
 def _as_its_neighbours(candidate: Candidate, judged: list[Candidate]) -> Candidate:

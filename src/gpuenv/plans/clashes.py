@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import msgspec
-from packaging.version import Version
 
 from gpuenv.model import Finding, Verdict
 from gpuenv.plans.candidates import Candidate, Tier, objections
 from gpuenv.plans.layer import Layer
+from gpuenv.plans.ordering import version_key
 from gpuenv.plans.solver import matches
 from gpuenv.plans.wording import in_words, preference
 
@@ -41,7 +41,7 @@ def _clash(candidate: Candidate, layer: Layer) -> str | None:
         return direct
     for pick in others.values():
         # A metapackage follows the version of what it stands for, so it is no reason for that version.
-        for depend in pick.build.depends if pick.build.wheel else ():
+        for depend in pick.build.depends if pick.build.has_files else ():
             if depend.split()[0] == own and not matches(depend, candidate):
                 return f"{pick.build.project} {pick.build.version} needs {in_words(depend)}"
     return _with_what_comes_along(candidate, own, others, layer, _DEPTH)
@@ -85,8 +85,8 @@ def _of_the_nearest(refused: list[Candidate]) -> str:
         wants_driver = objections(one)[0].rule == "driver-floor"
         return one.tier, one.build.number if wants_driver else -one.build.number
 
-    newest = max(Version(one.build.version) for one in refused)
-    finding = objections(min((one for one in refused if Version(one.build.version) == newest), key=distance))[0]
+    newest = max(version_key(one.build.version) for one in refused)
+    finding = objections(min((one for one in refused if version_key(one.build.version) == newest), key=distance))[0]
     return f"{finding.message} (on {finding.machine})" if finding.machine else finding.message
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from packaging.version import Version
-
 from gpuenv.channels.catalog import Build, find_project
 from gpuenv.channels.catalog.projects import GpuNote
 from gpuenv.model import Choice, Explanation, GpuPolicy, OperatingSystem, PassedOver, Verdict
 from gpuenv.plans.candidates import Candidate, Tier, objections
 from gpuenv.plans.clashes import why_not
 from gpuenv.plans.layer import Layer, gpu_spots, on_a_gpu_machine
+from gpuenv.plans.ordering import version_key
 from gpuenv.plans.setting import Setting
 from gpuenv.plans.solver import matches
 from gpuenv.plans.specs import GpuSpec
@@ -61,7 +60,7 @@ def _explain_choices(layer: Layer, specs: tuple[GpuSpec, ...], setting: Setting)
             notes=tuple(dict.fromkeys(_notes(pick, layer, setting))),
         )
         for name, pick in layer.picks.items()
-        if name in asked and pick.build.wheel
+        if name in asked and pick.build.has_files
     )
 
 
@@ -77,10 +76,16 @@ def _passed_over(pick: Candidate, layer: Layer, specs: tuple[GpuSpec, ...], sett
 
 def _worth_telling(pick: Candidate, layer: Layer, *, prefers_gpu: bool) -> list[Candidate]:
     """Of each version that would have been preferred the build that came nearest to being picked, newest first."""
-    nearest: dict[str, Candidate] = {}
-    for one in sorted(layer.candidates[pick.build.project], key=_distance):
+    nearest: dict[tuple[str, str], Candidate] = {}
+    python = _python_bounds(pick.build)
+    # Of builds that differ in their Python only, the one for the Python of the plan is told.
+    alike_first = sorted(layer.candidates[pick.build.project], key=lambda one: _python_bounds(one.build) != python)
+    for one in sorted(alike_first, key=_distance):
         if _would_be_preferred(one.build, pick.build, prefers_gpu=prefers_gpu):
-            nearest.setdefault(one.build.version, one)
+            # Users of channels see the builds for each CUDA, and ask for each.
+            is_other = one.build.record is not None and one.build.version == pick.build.version
+            line = str(one.build.needs.cuda_newest or "") if is_other else ""
+            nearest.setdefault((one.build.version, line), one)
     return sorted(nearest.values(), key=preference, reverse=True)
 
 
@@ -99,8 +104,8 @@ def _would_be_preferred(build: Build, pick: Build, *, prefers_gpu: bool) -> bool
         # An older release on the GPU goes before a newer one on the CPU.
         return True
     if build.version == pick.version:
-        return build.gpu and (not pick.gpu or build.number > pick.number)
-    return Version(build.version) > Version(pick.version)
+        return build.gpu and (not pick.gpu or _rank(build) > _rank(pick))
+    return version_key(build.version) > version_key(pick.version)
 
 
 def _admitted_by(spec: GpuSpec, name: str, layer: Layer) -> tuple[str, ...]:
@@ -110,7 +115,7 @@ def _admitted_by(spec: GpuSpec, name: str, layer: Layer) -> tuple[str, ...]:
     if spec.name == name:
         return (spec.conda,)
     builds = layer.candidates.get(spec.name, ())
-    stand_ins = [one for one in builds if not one.build.wheel and matches(spec.conda, one)]
+    stand_ins = [one for one in builds if not one.build.has_files and matches(spec.conda, one)]
     pulled_in = (depend for one in stand_ins for depend in one.build.depends if depend.split()[0] == name)
     return tuple(dict.fromkeys(pulled_in))
 
@@ -129,7 +134,7 @@ def _gpu_notes(pick: Candidate, layer: Layer, setting: Setting) -> tuple[GpuNote
     """What to tell those who got the CPU build of a package because there is no GPU build of it here (any more)."""
     project = find_project(pick.build.project)
     there_is = any(
-        one.build.gpu and Version(one.build.version) >= Version(pick.build.version)
+        one.build.gpu and version_key(one.build.version) >= version_key(pick.build.version)
         for one in layer.candidates[pick.build.project]
     )
     on_mac = setting.first.system.os is OperatingSystem.MACOS
@@ -137,3 +142,16 @@ def _gpu_notes(pick: Candidate, layer: Layer, setting: Setting) -> tuple[GpuNote
     if project is None or pick.build.gpu or there_is or not somebody_may_ask:
         return ()
     return tuple(note for note in project.gpu_notes if setting.platform in note.platforms)
+
+
+def _python_bounds(build: Build) -> tuple[str, ...]:
+    """What a conda package asks of Python; nothing for a wheel."""
+    if build.record is None:
+        return ()
+    return tuple(text for text in build.depends if text.split()[0] in {"python", "python_abi"})
+
+
+def _rank(build: Build) -> tuple[int, tuple[int, ...]]:
+    """The order among builds of one release: by build number, and for conda packages then by CUDA."""
+    cuda = build.needs.cuda_newest if build.record else None
+    return build.number, cuda.numbers if cuda else ()

@@ -8,10 +8,10 @@ import msgspec
 
 from gpuenv.errors import NoPlanError
 from gpuenv.machines.interpreters import Interpreter
-from gpuenv.model import Machine, Plan, PlanSet, Reporter, Request
+from gpuenv.model import Machine, Plan, PlanSet, Reporter, Request, Silence
 from gpuenv.plans.fleet import make_plans
-from gpuenv.plans.pythons import choose_pythons
-from gpuenv.plans.specs import read_specs
+from gpuenv.plans.knowledge import Knowledge
+from gpuenv.plans.wanting import open_channels_once, pythons_for, wanted_of
 from gpuenv.plans.what_if import what_would_change
 
 __all__ = ["explain_plans"]
@@ -34,8 +34,10 @@ def explain_plans(
     try:
         found = make_plans(request, machines, interpreters=interpreters, report=report, cache=cache, offline=offline)
     except NoPlanError as refusal:
-        wanted = read_specs(request.specs, machines[0].platform)
-        python = choose_pythons(request.python, wanted.python, interpreters)[0].version
+        knowledge = Knowledge()
+        open_channels_once(knowledge, request, offline=offline, report=report or Silence())
+        wanted = wanted_of(request, machines[0].platform, knowledge)
+        python = pythons_for(request, wanted, machines[0].platform, knowledge, interpreters)[0].version
         changes = what_would_change(request, machines, python=python, pythons=pythons)
         hints = tuple(
             f"with one change there would be a plan: {one.change} ({', '.join(one.gains)})" for one in changes

@@ -12,14 +12,15 @@ from gpuenv.channels.assumptions import LATER_GLIBC, with_assumptions
 from gpuenv.channels.destinations import ASSUMED_GLIBC
 from gpuenv.errors import NoPlanError
 from gpuenv.machines.interpreters import Interpreter
-from gpuenv.model import Machine, PlanSet, Reporter, Request
+from gpuenv.model import Machine, PlanSet, Reporter, Request, Silence
 from gpuenv.plans.candidates import Candidate, Tier, objections
 from gpuenv.plans.knowledge import Knowledge, alike
 from gpuenv.plans.layer import Layer, choose_layer, gpu_spots
 from gpuenv.plans.make import make_plan
-from gpuenv.plans.pythons import choose_pythons
+from gpuenv.plans.pythons import PythonChoice
 from gpuenv.plans.setting import Setting
-from gpuenv.plans.specs import Wanted, read_specs
+from gpuenv.plans.specs import Wanted
+from gpuenv.plans.wanting import open_channels_once, pythons_for, wanted_of, with_python
 from gpuenv.plans.wording import listed
 
 __all__ = ["divide", "make_plans"]
@@ -95,9 +96,10 @@ def _plan_all(request: Request, machines: Sequence[Machine], options: _Options) 
     if len(by_platform) > 1:
         reasons.append(f"{listed([*by_platform])} need environments of their own")
     for platform, there in by_platform.items():
-        wanted = read_specs(request.specs, platform)
-        python = choose_pythons(request.python, wanted.python, options.interpreters)[0].version
-        groups, why = divide(request, there, python=python, knowledge=knowledge)
+        open_channels_once(knowledge, request, offline=options.offline, report=options.report or Silence())
+        wanted = wanted_of(request, platform, knowledge)
+        choice = pythons_for(request, wanted, platform, knowledge, options.interpreters)[0]
+        groups, why = divide(request, there, python=choice.version, knowledge=knowledge, choice=choice)
         reasons += why
         for first, *others in groups:
             plans.append(
@@ -116,17 +118,25 @@ def _plan_all(request: Request, machines: Sequence[Machine], options: _Options) 
 
 
 def divide(
-    request: Request, machines: Sequence[Machine], *, python: str, knowledge: Knowledge | None = None
+    request: Request,
+    machines: Sequence[Machine],
+    *,
+    python: str,
+    knowledge: Knowledge | None = None,
+    choice: PythonChoice | None = None,
 ) -> tuple[list[tuple[Machine, ...]], tuple[str, ...]]:
     """Machines of one platform in the fewest groups that can share an environment for `python` (3.11), as far as the
-    catalog tells; and what forces each further group. NoPlanError names a machine that nothing fits.
+    catalog and the channels tell; and what forces each further group. `choice` is the Python where it comes from a
+    channel. NoPlanError names a machine that nothing fits.
     """
+    knowledge = knowledge or Knowledge()
+    wanted = wanted_of(request, machines[0].platform, knowledge)
     parts = _Parts(
-        wanted=read_specs(request.specs, machines[0].platform),
+        wanted=with_python(wanted, choice) if choice else wanted,
         request=request,
         python=python,
         machines=_distinct(machines),
-        knowledge=knowledge or Knowledge(),
+        knowledge=knowledge,
     )
     groups = parts.fewest()
     together = [tuple(machine for index in group for machine in parts.machines[index]) for group in groups]

@@ -5,6 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import msgspec
 
@@ -12,10 +16,15 @@ from gpuenv.channels.catalog import Build, Project, builds_of
 from gpuenv.model import Finding, LibraryCode, Machine, Needs, to_json
 from gpuenv.rules import check
 
+if TYPE_CHECKING:
+    from gpuenv.channels.conda.view import Channels
+
 __all__ = ["Knowledge", "WheelRelease", "alike"]
 
 WheelRelease = tuple[str, str, str]
-"""The name of a wheel, its version, and the project index that it is on (empty for the user's own indexes)."""
+"""The name of a wheel, its version, and the project index that it is on (empty for the user's own indexes); or the
+file name of a conda package, its version and its channel.
+"""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,13 +33,18 @@ class Knowledge:
 
     `code` holds the GPU code of wheels that were read, `unreadable` those that could not be, with the reason.
     `further` are builds that the catalog does not hold, by project. `can_learn` says whether unread wheels may be
-    looked into at all: then they count as good until they are read.
+    looked into at all: then they count as good until they are read. `channels` are the conda channels of the request;
+    of their packages all that was read counts (`needs`), since metadata may say little. `closed` are channels from
+    which no package could be had.
     """
 
     can_learn: bool = False
     code: dict[WheelRelease, tuple[LibraryCode, ...]] = field(default_factory=dict)
     unreadable: dict[WheelRelease, str] = field(default_factory=dict)
     further: dict[str, tuple[Build, ...]] = field(default_factory=dict)
+    channels: Channels | None = None
+    needs: dict[WheelRelease, Needs] = field(default_factory=dict)
+    closed: dict[str, str] = field(default_factory=dict)
     _judged: dict[tuple[int, str, bool], tuple[Needs, tuple[Finding, ...]]] = field(default_factory=dict)
     _machines: dict[int, tuple[Machine, str]] = field(default_factory=dict)
     _with_code: dict[int, tuple[Build, Build]] = field(default_factory=dict)
@@ -43,7 +57,8 @@ class Knowledge:
     def is_learnable(self, build: Build) -> bool:
         """Whether reading its wheels may still tell what nobody has read."""
         unread = self._unread(build)
-        return self.can_learn and bool(unread) and not any(one in self.unreadable for one in unread)
+        is_closed = build.channel in self.closed or (build.record is not None and not _is_there(build.record.url))
+        return self.can_learn and bool(unread) and not is_closed and not any(one in self.unreadable for one in unread)
 
     def unread(self, builds: Iterable[Build]) -> dict[WheelRelease, Build]:
         """The wheels to look into so that the code of `builds` is known."""
@@ -73,9 +88,27 @@ class Knowledge:
         return self._machines[id(machine)][1]
 
     def _unread(self, build: Build) -> tuple[WheelRelease, ...]:
+        if build.record is not None:
+            is_open = build.needs.libraries is None or build.look_inside
+            return tuple(one for one in _holders(build) if is_open and one not in self.needs)
         if build.needs.libraries is not None:
             return ()
         return tuple(one for one in _holders(build) if one not in self.code)
+
+    def as_read(self, build: Build) -> Build:
+        """A conda package with what was read in it, where that was."""
+        release, *_ = _holders(build)
+        needs = self.needs.get(release)
+        if needs is None:
+            return build
+        known = self._with_code.get(id(build))
+        if known is None:
+            asked = build.needs.virtual_packages
+            needs = msgspec.structs.replace(needs, virtual_packages=asked, pythons=None, glibc=build.needs.glibc)
+            gpu = (build.gpu or needs.uses_gpu) and not build.library
+            read = dataclasses.replace(build, needs=needs, gpu=gpu, look_inside=False)
+            known = self._with_code[id(build)] = build, read
+        return known[1]
 
     def _as_read(self, build: Build) -> Build:
         if build.needs.libraries is not None:
@@ -90,8 +123,17 @@ class Knowledge:
         return known[1]
 
 
+def _is_there(url: str) -> bool:
+    """Whether a package of a channel on disk is there; of one on a server that shows when it is asked for."""
+    if not url.startswith("file:"):
+        return True
+    return Path(url2pathname(urlsplit(url).path)).is_file()
+
+
 def _holders(build: Build) -> tuple[WheelRelease, ...]:
-    """The wheels that hold a build's GPU code."""
+    """The files that hold a build's GPU code: wheels by their name, conda packages by that of the file."""
+    if build.record is not None:
+        return ((build.record.file_name, build.version, build.channel or ""),)
     return tuple((wheel, build.version, build.index or "") for wheel in build.code_from or (build.wheel,) if wheel)
 
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations, islice
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from gpuenv.facts.toolkits import newest_toolkit
 from gpuenv.model import Driver, DriverState, Gpu
-from gpuenv.plans.candidates import TIERS_TAKEN, Candidate, Tier, find_candidates
+from gpuenv.plans.candidates import TIERS_TAKEN, Candidate, Candidates, Tier, find_candidates
 from gpuenv.plans.refusals import explain_refusal
 from gpuenv.plans.setting import Setting
 from gpuenv.plans.solver import MadeRecords, Unsolvable, matches, solve_layer
 from gpuenv.plans.specs import GpuSpec
 from gpuenv.versions import ComputeCapability
+
+if TYPE_CHECKING:
+    from rattler import RepoDataRecord
 
 __all__ = ["Layer", "choose_layer", "gpu_spots", "on_a_gpu_machine"]
 
@@ -28,14 +32,22 @@ _MOST_ATTEMPTS = 24
 class Layer:
     """The builds that were picked, by package name, and all that could have been; `named` are those asked for.
 
-    `notes` say what else decided, where it was not the machine.
+    `others` are conda packages that have nothing to do with GPUs. `notes` say what else decided, where it was not the
+    machine.
     """
 
     picks: dict[str, Candidate]
-    candidates: dict[str, list[Candidate]]
+    candidates: Candidates
     worst: Tier
     named: frozenset[str]
+    others: tuple[RepoDataRecord, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def records(self) -> tuple[RepoDataRecord, ...]:
+        """All that comes from conda channels, as the channels have it."""
+        judged = (pick.build.record for pick in self.picks.values())
+        return (*(record for record in judged if record is not None), *self.others)
 
     @property
     def source_packages(self) -> tuple[str, ...]:
@@ -52,7 +64,13 @@ class Layer:
         """The picks that are packages in their own right: libraries come along by the requirements of the others,
         unless they were asked for.
         """
-        return {name: pick for name, pick in self.picks.items() if not pick.build.library or name in self.named}
+        return {name: pick for name, pick in self.picks.items() if self._is_shown(name, pick)}
+
+    def _is_shown(self, name: str, pick: Candidate) -> bool:
+        if pick.build.library or pick.build.record is None:
+            return not pick.build.library or name in self.named
+        # Of conda packages those that have to do with a GPU.
+        return name in self.named or any(one.build.gpu for one in self.candidates[name])
 
 
 def choose_layer(specs: tuple[GpuSpec, ...], setting: Setting, bounds: tuple[str, ...] = ()) -> Layer:
@@ -66,33 +84,77 @@ def choose_layer(specs: tuple[GpuSpec, ...], setting: Setting, bounds: tuple[str
     NoPlanError when nothing fits.
     """
     candidates = find_candidates(specs, setting)
-    best: Layer | None = None
-    failure = Unsolvable("no candidates")
-    made: MadeRecords = {}
-    for worst in _tiers(setting) if all(spec.name in candidates for spec in specs) else ():
-        if best is not None and worst is Tier.BY_HAND:
-            break
-        try:
-            found = _solve_tier(specs, candidates, worst, bounds=bounds, prefer_gpu=setting.prefers_gpu, made=made)
-        except Unsolvable as unsolvable:
-            failure = unsolvable
-            continue
-        if best is None or len(gpu_spots(found)) < len(gpu_spots(best)):
-            best = found
-        if not gpu_spots(best) or not setting.prefers_gpu:
-            break
+    tiers = _Tiers(specs=specs, candidates=candidates, setting=setting, bounds=bounds)
+    best = tiers.best() if all(candidates.knows(spec.name) for spec in specs) else None
     if best is None:
-        raise explain_refusal(specs, candidates, setting.first, failure, bounds)
+        raise explain_refusal(specs, candidates, setting.first, tiers.failure, bounds)
     return best
 
 
-def _tiers(setting: Setting) -> tuple[Tier, ...]:
-    return tuple(tier for tier in TIERS_TAKEN if tier is not Tier.WHOLE or not setting.allow_degraded)
+@dataclass(slots=True, kw_only=True)
+class _Tiers:
+    """The layers that can be had with builds of each tier; each is solved once, and only when it could matter."""
+
+    specs: tuple[GpuSpec, ...]
+    candidates: Candidates
+    setting: Setting
+    bounds: tuple[str, ...]
+    failure: Unsolvable = field(default_factory=lambda: Unsolvable("no candidates"))
+    made: MadeRecords = field(default_factory=dict)
+    _found: dict[Tier, Layer | None] = field(default_factory=dict)
+
+    def best(self) -> Layer | None:
+        """The layer of the first tier with the fewest packages on the CPU that could be on the GPU."""
+        tiers = [tier for tier in TIERS_TAKEN if tier is not Tier.WHOLE or not self.setting.allow_degraded]
+        best: Layer | None = None
+        for tier in tiers:
+            if best is not None and tier is Tier.BY_HAND:
+                break
+            found = self._without_spots_later(tier, tiers) or self._layer(tier)
+            if found and (best is None or len(gpu_spots(found)) < len(gpu_spots(best))):
+                best = found
+            if best and not (gpu_spots(best) and self.setting.prefers_gpu):
+                break
+        return best
+
+    def _without_spots_later(self, tier: Tier, tiers: list[Tier]) -> Layer | None:
+        """The layer of a later tier, where a package that was asked for is sure to be on the CPU in this one and nothing
+        is in that: to solve this one first would be in vain.
+        """
+        later = [one for one in tiers if tier < one < Tier.BY_HAND]
+        if not (self.setting.prefers_gpu and later) or not self._is_wanting(tier, later[-1]):
+            return None
+        first = next(one for one in later if not self._is_wanting(one, later[-1]))
+        found = self._layer(first)
+        return found if found and not gpu_spots(found) else None
+
+    def _is_wanting(self, tier: Tier, later: Tier) -> bool:
+        here = {name for spec in self.specs if _gpu_builds(self.candidates, name := spec.project.name, tier)}
+        return any(
+            spec.project.name not in here and _gpu_builds(self.candidates, spec.project.name, later)
+            for spec in self.specs
+        )
+
+    def _layer(self, tier: Tier) -> Layer | None:
+        if tier not in self._found:
+            try:
+                self._found[tier] = _solve_tier(
+                    self.specs,
+                    self.candidates,
+                    tier,
+                    bounds=self.bounds,
+                    prefer_gpu=self.setting.prefers_gpu,
+                    made=self.made,
+                )
+            except Unsolvable as unsolvable:
+                self.failure = unsolvable
+                self._found[tier] = None
+        return self._found[tier]
 
 
 def _solve_tier(
     specs: tuple[GpuSpec, ...],
-    candidates: dict[str, list[Candidate]],
+    candidates: Candidates,
     worst: Tier,
     *,
     bounds: tuple[str, ...],
@@ -102,13 +164,20 @@ def _solve_tier(
     wanted = [spec.conda for spec in specs]
 
     def solve(gpu_only: Collection[str]) -> Layer:
-        picks = solve_layer(
+        found = solve_layer(
             candidates, wanted, bounds=bounds, worst=worst, prefer_gpu=prefer_gpu, gpu_only=gpu_only, made=made
         )
+        picks = found.picks
         # rattler gives the same set in any order; what was asked for comes first, as it was typed.
         order = dict.fromkeys([*(spec.project.name for spec in specs), *sorted(picks)])
         in_order = {name: picks[name] for name in order if name in picks}
-        return Layer(picks=in_order, candidates=candidates, worst=worst, named=frozenset(spec.name for spec in specs))
+        return Layer(
+            picks=in_order,
+            candidates=candidates,
+            worst=worst,
+            named=frozenset(spec.name for spec in specs),
+            others=found.others,
+        )
 
     # First with every package on the GPU that can be there: an older release on the GPU is worth more than a newer
     # one beside which another package falls to the CPU.
@@ -161,10 +230,10 @@ def on_a_gpu_machine(specs: tuple[GpuSpec, ...], setting: Setting) -> dict[str, 
     there = msgspec.structs.replace(setting.first, gpus=(gpu,), driver=driver)
     candidates = find_candidates(specs, replace(setting, machines=(there,)))
     try:
-        picks = solve_layer(candidates, [spec.conda for spec in specs], worst=Tier.UNKNOWN, prefer_gpu=True)
+        found = solve_layer(candidates, [spec.conda for spec in specs], worst=Tier.UNKNOWN, prefer_gpu=True)
     except Unsolvable:
         return {}
-    return {name: pick for name, pick in picks.items() if pick.build.gpu}
+    return {name: pick for name, pick in found.picks.items() if pick.build.gpu}
 
 
 def bound_to(layer: Layer, specs: tuple[GpuSpec, ...], name: str) -> list[Candidate]:

@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING
 
 from gpuenv.channels.catalog import Build
 from gpuenv.channels.destinations import Destination
-from gpuenv.errors import GpuenvError
+from gpuenv.errors import FormatError, GpuenvError, IntegrityError, UnavailableError
 from gpuenv.model import ArtifactKind, Reading, Reporter
 from gpuenv.plans.knowledge import Knowledge, WheelRelease
 
 if TYPE_CHECKING:
+    from rattler import RepoDataRecord
+
     from gpuenv.targets.means import Means
     from gpuenv.targets.wanted import WantedFile
 
 __all__ = ["Learner"]
+
+_MOST_LOST = 2
+"""After how many packages that a channel lists and does not have it is not asked for further ones."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,13 +61,25 @@ class Learner:
                 self.knowledge.unreadable[release] = error.message
         found, problems = look_into_each([self.files[one] for one in releases if one in self.files], self.means)
         read = {one.reading.artifact.filename: one.reading for one in found if one.reading.complete}
-        for release in releases:
+        for release, build in releases.items():
             file = self.files.get(release)
             reading = read.get(file.filename) if file else None
-            if reading is not None:
+            if reading is not None and build.record is not None:
+                self.knowledge.needs[release] = needs_of(reading)
+            elif reading is not None:
                 self.knowledge.code[release] = needs_of(reading).libraries or ()
             else:
-                self.knowledge.unreadable.setdefault(release, _said(problems))
+                self._give_up(release, build, problems)
+
+    def _give_up(self, release: WheelRelease, build: Build, problems: tuple[GpuenvError, ...]) -> None:
+        own = tuple(one for one in problems if release[0] in " ".join((one.message, *one.reasons))) or problems
+        self.knowledge.unreadable.setdefault(release, _said(own))
+        if build.channel is None or any(isinstance(one, FormatError | IntegrityError) for one in problems):
+            return
+        lost = [other for _, _, other in self.knowledge.unreadable if other == build.channel]
+        if len(lost) >= _MOST_LOST or any(isinstance(one, UnavailableError) for one in problems):
+            # What others have would not be had either, and older releases are no better for being unread.
+            self.knowledge.closed[build.channel] = _said(own)
 
     def read_files(self, files: Sequence[WantedFile]) -> tuple[GpuenvError, ...]:
         """Reads files that `uv` chose, and gives what went wrong; what could be read is in `readings`."""
@@ -82,11 +99,24 @@ class Learner:
         from gpuenv.targets.wanted import pinned_file
 
         wheel, version, _ = release
+        if build.record is not None:
+            return _channel_file(build.record)
         if build.file is not None:
             return pinned_file(wheel, version, build.file, self.destination)
         asking = Asking(offline=True) if self.offline else PLAIN_ASKING
         found = expand_requirement(f"{wheel}=={version}", self.destination, asking=asking, with_extras=False)
         return next(file for file in found.files if file.kind is ArtifactKind.WHEEL)
+
+
+def _channel_file(record: RepoDataRecord) -> WantedFile:
+    from urllib.parse import unquote, urlsplit
+
+    from gpuenv.targets.wanted import conda_file
+
+    url = record.url
+    place = unquote(urlsplit(url).path) if url.startswith("file:") else url
+    sha256 = record.sha256.hex() if record.sha256 else None
+    return conda_file(place, name=record.name.normalized, version=str(record.version), sha256=sha256, size=record.size)
 
 
 def _said(problems: tuple[GpuenvError, ...]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpuenv.channels.assumptions import with_assumptions
-from gpuenv.channels.catalog import catalog_problems
+from gpuenv.channels.catalog import Build, catalog_problems
+from gpuenv.channels.conda.records import locked_conda, printable_channel
 from gpuenv.channels.destinations import destination_of
 from gpuenv.errors import NoPlanError, UnavailableError
 from gpuenv.machines.interpreters import Interpreter
-from gpuenv.model import Machine, Plan, PlannedPackage, Reporter, Request, Silence
+from gpuenv.model import LockedConda, Machine, Plan, PlannedPackage, Reporter, Request, Silence
 from gpuenv.plans.candidates import Candidate
 from gpuenv.plans.explain import explain
 from gpuenv.plans.indexes import ProjectIndexes
@@ -22,15 +24,18 @@ from gpuenv.plans.keeping import kept_bounds
 from gpuenv.plans.knowledge import Knowledge
 from gpuenv.plans.layer import Layer, choose_layer
 from gpuenv.plans.learning import Learner
-from gpuenv.plans.pythons import PythonChoice, choose_pythons
+from gpuenv.plans.pythons import PythonChoice
 from gpuenv.plans.rounds import Rounds, Settled
 from gpuenv.plans.setting import Setting
-from gpuenv.plans.specs import Wanted, read_specs
+from gpuenv.plans.specs import Wanted
+from gpuenv.plans.wanting import open_channels_once, printable_request, pythons_for, wanted_of, with_python
 
 if TYPE_CHECKING:
     from gpuenv.targets.means import Means
 
 __all__ = ["make_plan"]
+
+_RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def make_plan(
@@ -57,9 +62,10 @@ def make_plan(
     """
     report = report or Silence()
     knowledge = Knowledge(can_learn=True) if knowledge is None else knowledge
-    wanted = read_specs(request.specs, machine.platform)
+    open_channels_once(knowledge, request, offline=offline, report=report)
+    wanted = wanted_of(request, machine.platform, knowledge)
     report.step("choosing builds for the machine")
-    pythons = choose_pythons(request.python, wanted.python, interpreters)
+    pythons = pythons_for(request, wanted, machine.platform, knowledge, interpreters)
     bounds = (*wanted.bounds, *kept_bounds(keep, wanted, renew))
     machines = (machine, *others)
 
@@ -69,6 +75,7 @@ def make_plan(
     with ExitStack() as closing:
         indexes = ProjectIndexes(policy=request.indexes, offline=offline, report=report)
         interpreter, setting, layer = _first_layer(wanted, setting_for, pythons, bounds, indexes, keep)
+        wanted = with_python(wanted, interpreter)
         learner = Learner(
             knowledge=knowledge,
             destination=destination_of(setting.oldest),
@@ -106,14 +113,16 @@ def _plan(
 ) -> Plan:
     layer = settled.layer
     explanation = explain(layer, settled.specs, setting, preferred_python=preferred_python)
+    conda = locked_conda(layer.records)
     return Plan(
-        request=request,
+        request=printable_request(request, setting.knowledge),
         machine=setting.first,
         indexes=tuple(dict.fromkeys(pick.build.index for pick in layer.picks.values() if pick.build.index)),
-        python=interpreter.version,
+        python=_python_of(conda) or interpreter.version or _RUNNING,
         interpreter=interpreter.path,
         packages=(*_planned(layer), *(one.planned for one in settled.outside)),
         wheels=settled.wheels,
+        conda=conda,
         explanation=msgspec.structs.replace(
             explanation,
             notes=(*explanation.notes, *settled.notes, *catalog_problems()),
@@ -125,9 +134,15 @@ def _plan(
     )
 
 
+def _python_of(conda: tuple[LockedConda, ...]) -> str | None:
+    """The Python among conda packages, as 3.11."""
+    versions = (package.version for package in conda if package.name == "python")
+    return next((".".join(version.split(".")[:2]) for version in versions), None)
+
+
 def _with_what_was_chosen(error: UnavailableError, layer: Layer) -> UnavailableError:
     """The error with the builds that the catalog alone led to, which is most of the answer."""
-    builds = [pick.build for pick in layer.shown.values() if pick.build.wheel]
+    builds = [pick.build for pick in layer.shown.values() if pick.build.has_files]
     chosen = ", ".join(f"{build.project} {build.version} {build.build}" for build in builds)
     reasons = (*error.reasons, f"from the catalog alone it would be {chosen}") if chosen else error.reasons
     return UnavailableError(error.message, reasons=reasons, hints=error.hints, details=error.details)
@@ -162,7 +177,7 @@ def _first_that_fits(
     for interpreter in pythons:
         setting = setting_for(interpreter.version)
         try:
-            return interpreter, setting, choose_layer(wanted.gpu, setting, bounds)
+            return interpreter, setting, choose_layer(with_python(wanted, interpreter).gpu, setting, bounds)
         except NoPlanError as refusal:
             refusals.append(refusal)
             if not any("wheels are for Python" in reason for reason in refusal.reasons):
@@ -187,6 +202,8 @@ def _planned_package(name: str, pick: Candidate, layer: Layer) -> PlannedPackage
     build = pick.build
     line = layer.picks.get("cuda-version")
     cuda = line.build.version if line and (build.gpu or build.library) else None
+    if build.record is not None and build.gpu and build.needs.cuda_newest:
+        cuda = str(build.needs.cuda_newest)
     return PlannedPackage(
         name=name,
         version=build.version,
@@ -196,7 +213,13 @@ def _planned_package(name: str, pick: Candidate, layer: Layer) -> PlannedPackage
         cuda=cuda,
         requirements=build.requirements,
         variables=build.variables,
-        source=build.index or "catalog",
+        source=_source_of(build, layer),
         verdict=pick.verdict,
         findings=pick.findings,
     )
+
+
+def _source_of(build: Build, layer: Layer) -> str:
+    if build.channel is not None and layer.candidates.view is not None:
+        return printable_channel(build.channel, layer.candidates.view.channels.places)
+    return build.index or "catalog"

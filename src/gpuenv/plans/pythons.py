@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gpuenv import settings
 from gpuenv.errors import NoPlanError, RequestError
 from gpuenv.machines.interpreters import Interpreter
 
-__all__ = ["PythonChoice", "choose_pythons"]
+__all__ = ["PythonChoice", "choose_pythons", "conda_pythons"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PythonChoice:
-    """A Python that a plan may be made for: `version` as 3.11, and where it is, when it is on this computer."""
+    """A Python that a plan may be made for: `version` as 3.11, and where it is, when it is on this computer.
+
+    `spec` is set for one that a conda channel has, in conda's words; then an empty version leaves it to the solver.
+    """
 
     version: str
     path: str | None = None
+    spec: str | None = None
 
 
 def choose_pythons(
@@ -42,6 +47,34 @@ def choose_pythons(
             hints=("install that Python, or leave it out of the request",),
         )
     return fitting if here else fitting[:1]
+
+
+def conda_pythons(
+    asked: str | None, spec: str | None, versions: Iterable[str], *, for_wheels: bool
+) -> tuple[PythonChoice, ...]:
+    """The Pythons to try, in order, where channels have Python in `versions`: the newest first.
+
+    Without wheels, for which one must be named, the solver chooses. Errors as those of `choose_pythons`.
+    """
+    from gpuenv.plans.ordering import version_key
+
+    asked = asked or settings.variable("GPUENV_PYTHON") or None
+    wanted = [text for text in (spec, _spec(asked) if asked else None) if text]
+    if not for_wheels:
+        return (PythonChoice(version="", spec=" ".join(["python", ",".join(wanted)]) if wanted else None),)
+    minors = dict.fromkeys(_minor(one) for one in sorted(versions, key=version_key, reverse=True))
+    fitting = tuple(
+        PythonChoice(version=minor, spec=" ".join(["python", ",".join([f"{minor}.*", *wanted])]))
+        for minor in minors
+        if all(_admits(text, minor) for text in wanted)
+    )
+    if not fitting:
+        raise NoPlanError(
+            f"no Python in the channels is `{asked or spec}`",
+            reasons=(f"they have {', '.join(minors)}",),
+            hints=("leave it out of the request, or name a channel that has it with `-c`",),
+        )
+    return fitting
 
 
 def _minor(version: str) -> str:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
-from packaging.version import Version
-
 from gpuenv.errors import NoPlanError
 from gpuenv.model import Finding, Machine
-from gpuenv.plans.candidates import TIERS_TAKEN, Candidate, Tier, objections
+from gpuenv.plans.candidates import TIERS_TAKEN, Candidate, Candidates, Tier, objections
+from gpuenv.plans.ordering import version_key
 from gpuenv.plans.solver import Unsolvable, matches, solve_layer
 from gpuenv.plans.specs import GpuSpec
 from gpuenv.plans.wording import in_words, listed, preference
@@ -27,7 +26,7 @@ _EXACT = re.compile(r"([\w.-]+?)[= ](\d[\d.]*)[= ](\S+)")
 
 def explain_refusal(
     specs: tuple[GpuSpec, ...],
-    candidates: Mapping[str, list[Candidate]],
+    candidates: Candidates,
     machine: Machine,
     unsolvable: Unsolvable,
     bounds: tuple[str, ...] = (),
@@ -72,7 +71,7 @@ class _Refusal:
     of_machine: bool = False
 
 
-def _alone(spec: GpuSpec, candidates: Mapping[str, list[Candidate]], machine: Machine) -> _Refusal | None:
+def _alone(spec: GpuSpec, candidates: Candidates, machine: Machine) -> _Refusal | None:
     """Why nothing satisfies one spec by itself; None when something does."""
     builds = candidates.get(spec.name, [])
     if not builds:
@@ -90,8 +89,8 @@ def _alone(spec: GpuSpec, candidates: Mapping[str, list[Candidate]], machine: Ma
 
 
 def _what_there_is(spec: GpuSpec, builds: list[Candidate], machine: Machine) -> str:
-    versions = sorted({Version(candidate.build.version) for candidate in builds})
-    known = f"{versions[0]} to {versions[-1]}" if len(versions) > 1 else str(versions[0])
+    versions = sorted({candidate.build.version for candidate in builds}, key=version_key)
+    known = f"{versions[0]} to {versions[-1]}" if len(versions) > 1 else versions[0]
     names_build = spec.conda.count("=") > 1 or " " in spec.conda.strip()
     labels = sorted({candidate.build.build.partition("_")[0] for candidate in builds})
     in_builds = f", in builds {', '.join(labels)}" if names_build and any(labels) else ""
@@ -138,14 +137,14 @@ def _minor(python: str | None) -> int:
     return int((python or "3.0").split(".")[1])
 
 
-def _behind(candidate: Candidate, candidates: Mapping[str, list[Candidate]]) -> Iterator[Candidate]:
+def _behind(candidate: Candidate, candidates: Candidates) -> Iterator[Candidate]:
     """The builds that a candidate stands for: itself, or what a metapackage pulls in."""
-    if candidate.build.wheel or not candidate.build.depends:
+    if candidate.build.has_files or not candidate.build.depends:
         yield candidate
         return
     for depend in candidate.build.depends:
         targets = candidates.get(depend.split()[0], [])
-        yield from (one for one in targets if one.build.wheel and matches(depend, one))
+        yield from (one for one in targets if one.build.has_files and matches(depend, one))
 
 
 def spans(found: list[tuple[Candidate, Finding]]) -> Iterator[str]:
@@ -162,7 +161,7 @@ def spans(found: list[tuple[Candidate, Finding]]) -> Iterator[str]:
         yield f"older releases have {left} more {'reason' if left == 1 else 'reasons'}"
 
 
-def _exclude_each_other(specs: tuple[GpuSpec, ...], candidates: Mapping[str, list[Candidate]]) -> tuple[GpuSpec, ...]:
+def _exclude_each_other(specs: tuple[GpuSpec, ...], candidates: Candidates) -> tuple[GpuSpec, ...]:
     """The smallest part of `specs` that cannot be had together: each of its members is needed for the conflict."""
     left = list(specs)
     for spec in specs:
@@ -172,11 +171,11 @@ def _exclude_each_other(specs: tuple[GpuSpec, ...], candidates: Mapping[str, lis
     return tuple(left)
 
 
-def _fits(specs: tuple[GpuSpec, ...], candidates: Mapping[str, list[Candidate]]) -> bool:
+def _fits(specs: tuple[GpuSpec, ...], candidates: Candidates) -> bool:
     return _solves([spec.conda for spec in specs], candidates)
 
 
-def _solves(specs: list[str], candidates: Mapping[str, list[Candidate]]) -> bool:
+def _solves(specs: list[str], candidates: Candidates) -> bool:
     try:
         solve_layer(candidates, specs, worst=TIERS_TAKEN[-1], prefer_gpu=False)
     except Unsolvable:
@@ -184,7 +183,7 @@ def _solves(specs: list[str], candidates: Mapping[str, list[Candidate]]) -> bool
     return True
 
 
-def _together(culprits: tuple[GpuSpec, ...], candidates: Mapping[str, list[Candidate]]) -> Iterator[str]:
+def _together(culprits: tuple[GpuSpec, ...], candidates: Candidates) -> Iterator[str]:
     """What each of the culprits would be by itself, and with which CUDA."""
     for spec in culprits:
         picks = _by_itself(spec, candidates)
@@ -198,14 +197,14 @@ def _together(culprits: tuple[GpuSpec, ...], candidates: Mapping[str, list[Candi
             yield f"`{spec.typed}` alone would be {pick.build.project} {pick.build.version}{with_cuda}"
 
 
-def _by_itself(spec: GpuSpec, candidates: Mapping[str, list[Candidate]]) -> dict[str, Candidate]:
+def _by_itself(spec: GpuSpec, candidates: Candidates) -> dict[str, Candidate]:
     for worst in TIERS_TAKEN:
         with suppress(Unsolvable):
-            return solve_layer(candidates, [spec.conda], worst=worst, prefer_gpu=True)
+            return solve_layer(candidates, [spec.conda], worst=worst, prefer_gpu=True).picks
     return {}
 
 
-def _what_would_fit(culprits: tuple[GpuSpec, ...], candidates: Mapping[str, list[Candidate]]) -> tuple[str, ...]:
+def _what_would_fit(culprits: tuple[GpuSpec, ...], candidates: Candidates) -> tuple[str, ...]:
     """The request with one of its restrictions left out, where that can be had."""
     for spec in culprits:
         if spec.conda == spec.name:

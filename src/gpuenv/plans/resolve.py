@@ -17,6 +17,7 @@ from gpuenv.model import Plan, Reporter
 from gpuenv.plans.candidates import Candidate, Tier
 from gpuenv.plans.conflicts import is_of_uv
 from gpuenv.plans.layer import Layer, bound_to, choose_layer, gpu_spots
+from gpuenv.plans.provided import provided_distributions
 from gpuenv.plans.pythons import PythonChoice
 from gpuenv.plans.setting import Setting
 from gpuenv.plans.specs import Wanted
@@ -41,7 +42,8 @@ def resolve(
     without: tuple[str, ...] = (),
     offline: bool = False,
 ) -> tuple[Layer, str]:
-    """The text of the lock, and the layer that it holds: `layer` itself where uv can keep its pins.
+    """The text of the lock, and the layer that it holds: `layer` itself where uv can keep its pins. Empty where
+    everything comes from conda channels.
 
     Where it cannot, builds of the same versions that ask for their libraries in another way are tried; then uv is given
     the allowed versions of each GPU package in place of the pins, and the layer is chosen anew with the versions that
@@ -56,6 +58,9 @@ def resolve(
     plain = [*wanted.plain, *extras]
 
     def lock(layer: Layer, requirements: list[str], constraints: list[str]) -> str:
+        if not requirements:
+            # All of it comes from conda channels.
+            return ""
         return lock_wheels(
             requirements,
             [*constraints, *without],
@@ -68,6 +73,7 @@ def resolve(
             renew=renew,
             offline=offline,
             report=report,
+            provided=provided_distributions(layer.records),
         )
 
     try:

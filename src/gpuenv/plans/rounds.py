@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from gpuenv.channels.conda.records import printable_channel
 from gpuenv.errors import NoPlanError
 from gpuenv.model import Learned, LockedWheel, Plan, Reporter, Verdict
 from gpuenv.plans.candidates import Candidate, objections
@@ -115,7 +116,7 @@ class Rounds:
         layer, pylock = self._resolve(layer)
         if self._read(layer):
             return self._choose()
-        names = tuple(wheel.name for wheel in locked_wheels(pylock))
+        names = tuple(wheel.name for wheel in locked_wheels(pylock)) if pylock else ()
         if more := brought_along(names, layer):
             self.along += more
             return self._choose()
@@ -189,7 +190,7 @@ class Rounds:
         return bool(unread)
 
     def _look_outside(self, pylock: str, names: tuple[str, ...], layer: Layer) -> tuple[Outside, ...]:
-        if not self.setting.knowledge.can_learn:
+        if not (self.setting.knowledge.can_learn and pylock):
             return ()
         files = native_files(pylock, self.learner.destination)
         for problem in self.learner.read_files(files):
@@ -199,7 +200,7 @@ class Rounds:
         return judge_files(files, self.learner.readings, names, layer, self.setting)
 
     def _settled(self, layer: Layer, pylock: str, outside: tuple[Outside, ...]) -> Settled:
-        wheels = self._sized(pylock)
+        wheels = self._sized(pylock) if pylock else ()
         return Settled(
             layer=layer,
             pylock=pylock,
@@ -239,8 +240,14 @@ class Rounds:
     def _notes(self, outside: tuple[Outside, ...], wheels: tuple[LockedWheel, ...]) -> Iterator[str]:
         if majors := side_by_side(wheels):
             yield majors
-        for (wheel, version, _), reason in self.setting.knowledge.unreadable.items():
-            yield f"`{wheel}` {version} was not looked into: {reason}"
+        knowledge = self.setting.knowledge
+        for (wheel, version, place), reason in knowledge.unreadable.items():
+            if place not in knowledge.closed:
+                yield f"`{wheel}` {version} was not looked into: {reason}"
+        view = self.setting.view
+        for channel, reason in knowledge.closed.items():
+            name = printable_channel(channel, view.channels.places) if view else channel
+            yield f"what the machine code in packages of `{name}` is for was not read: {reason}"
         yield from self.problems
         if self.unread:
             yield f"whether {listed(self.unread)} can run there is not known: no file of it was read"

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from gpuenv.machines.virtual_packages import virtual_packages
 from gpuenv.model import GpuPolicy, Machine, Request
 from gpuenv.plans.knowledge import Knowledge, alike
+
+if TYPE_CHECKING:
+    from gpuenv.channels.conda.view import ChannelView
 
 __all__ = ["Setting"]
 
@@ -47,6 +52,23 @@ class Setting:
         return self.gpu is not GpuPolicy.NEVER and any(one.nvidia_gpus or one.gpus is None for one in self.machines)
 
     @property
+    def view(self) -> ChannelView | None:
+        """The conda channels of the request for this platform; None where it has none."""
+        channels = self.knowledge.channels
+        return channels.view(self.platform) if channels else None
+
+    @property
+    def virtual_packages(self) -> tuple[tuple[str, str, str], ...]:
+        """What all machines offer (CEP 30): name, version and build of each package that every one of them has, in the
+        lowest version.
+        """
+        first, *others = [{name: (name, *rest) for name, *rest in virtual_packages(one)} for one in self.machines]
+        shared = [name for name in first if all(name in other for other in others)]
+        return tuple(
+            min((found[name] for found in (first, *others)), key=lambda one: _numbers(one[1])) for name in shared
+        )
+
+    @property
     def oldest(self) -> Machine:
         """The machine with the oldest C library, for which wheels have to be chosen."""
 
@@ -55,3 +77,7 @@ class Setting:
             return glibc is not None, glibc.numbers if glibc else ()
 
         return min(self.machines, key=age)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())

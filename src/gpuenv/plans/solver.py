@@ -6,51 +6,86 @@ may be taken, CPU builds carry `track_features`, which rattler ranks below every
 
 from __future__ import annotations
 
-import asyncio
-import sys
-import time
-from collections.abc import Awaitable, Collection, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING
 
-from gpuenv.errors import ToolError
-from gpuenv.plans.candidates import Candidate, Tier
+from gpuenv.channels.catalog import Build
+from gpuenv.channels.conda.running import run_rattler
+from gpuenv.errors import GpuenvError, ToolError
+from gpuenv.plans.candidates import Candidate, Candidates, Tier
 
 if TYPE_CHECKING:
     from rattler import Gateway, PackageName, RepoDataRecord
     from rattler.platform import Platform
 
-__all__ = ["MadeRecords", "Unsolvable", "matches", "solve_layer"]
+__all__ = ["MadeRecords", "Solution", "Unsolvable", "matches", "solve_layer"]
 
 MadeRecords = dict[tuple[int, bool], "RepoDataRecord"]
 """Candidates as rattler's records, by their identity and whether they are ranked below all others."""
 
 _TIMEOUT = timedelta(seconds=60)
-_LET_GO_SECONDS = 1.0
 _CHANNEL = "https://gpu.invalid/"
+_LINES = 10_000
+"""More than any CUDA line's part of a build number."""
 
 
 class Unsolvable(Exception):  # noqa: N818  (an answer, not an error)
     """No set of builds satisfies the specs; the text is rattler's."""
 
 
-class _Records:
-    """The candidates as rattler asks for them (`rattler.RepoDataSource`)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Solution:
+    """What was picked: builds that the rules judged, by package name, and all else that comes from conda channels."""
 
-    def __init__(self, records: Iterable[RepoDataRecord]) -> None:
-        self.by_name: dict[str, list[RepoDataRecord]] = {}
-        for record in records:
-            self.by_name.setdefault(record.name.normalized, []).append(record)
+    picks: dict[str, Candidate]
+    others: tuple[RepoDataRecord, ...] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Records:
+    """The candidates as rattler asks for them (`rattler.RepoDataSource`), and whatever else the channels have."""
+
+    candidates: Candidates
+    worst: Tier
+    prefer_gpu: bool
+    gpu_only: Collection[str]
+    made: MadeRecords
+    taken: dict[str, Candidate] = field(default_factory=dict)
+    failure: GpuenvError | None = None
 
     async def fetch_package_records(self, platform: Platform, name: PackageName) -> list[RepoDataRecord]:
-        """The records of one package; all of them are `noarch`."""
-        return self.by_name.get(name.normalized, []) if str(platform) == "noarch" else []
+        """The records of one package; those of the catalog are all `noarch`."""
+        key, subdir = name.normalized, str(platform)
+        try:
+            judged = await self.candidates.fetch(key)
+            if judged is None:
+                return await self.candidates.plain_records(key, subdir)
+            return [record for record in self._admitted(key, judged) if record.subdir == subdir]
+        except GpuenvError as error:
+            # rattler would tell of it in its own words.
+            self.failure = error
+            raise
 
     def package_names(self, platform: Platform) -> list[str]:
-        """The names of all packages."""
-        return sorted(self.by_name) if str(platform) == "noarch" else []
+        """The names of all packages that are judged."""
+        return sorted(self.candidates) if str(platform) == "noarch" else []
+
+    def _admitted(self, name: str, judged: list[Candidate]) -> list[RepoDataRecord]:
+        admitted = [one for one in judged if one.tier <= self.worst and (one.build.gpu or name not in self.gpu_only)]
+        has_gpu = self.prefer_gpu and any(one.build.gpu for one in admitted)
+        return [self._record(one, shun_cpu=has_gpu) for one in admitted]
+
+    def _record(self, one: Candidate, *, shun_cpu: bool) -> RepoDataRecord:
+        # A build that is there for the sake of another package is taken where nothing else fits.
+        shunned = (shun_cpu and not one.build.gpu) or one.build.beside is not None
+        record = self.made.get((id(one), shunned))
+        if record is None:
+            record = self.made[id(one), shunned] = _record(one, known=self.candidates.knows, shunned=shunned)
+        self.taken[record.url] = one
+        return record
 
 
 @cache
@@ -61,7 +96,7 @@ def _gateway() -> Gateway:
 
 
 def solve_layer(
-    candidates: Mapping[str, list[Candidate]],
+    candidates: Candidates,
     specs: Iterable[str],
     *,
     worst: Tier,
@@ -69,92 +104,67 @@ def solve_layer(
     bounds: Iterable[str] = (),
     gpu_only: Collection[str] = (),
     made: MadeRecords | None = None,
-) -> dict[str, Candidate]:
-    """The newest set of builds that satisfies `specs`, by package name, from candidates no worse than `worst`.
+) -> Solution:
+    """The newest set of builds that satisfies `specs`, from candidates no worse than `worst`.
 
     `bounds` hold for packages that others pull in; the packages in `gpu_only` may not fall to a CPU build. `made` keeps
-    the records for further solves of the same candidates. Raises `Unsolvable` when there is no such set.
+    the records for further solves of the same candidates. Raises `Unsolvable` when there is no such set, and what kept
+    a channel from being read.
     """
-    from rattler import MatchSpec, solve
+    from rattler import GenericVirtualPackage, MatchSpec, PackageName, Version, solve
+    from rattler.package import BuildString
 
-    admitted = {
-        name: [one for one in builds if one.tier <= worst and (one.build.gpu or name not in gpu_only)]
-        for name, builds in candidates.items()
-    }
-    made = {} if made is None else made
-    by_file: dict[str, Candidate] = {}
-    records = []
-    for builds in admitted.values():
-        shun_cpu = prefer_gpu and any(one.build.gpu for one in builds)
-        for one in builds:
-            # A build that is there for the sake of another package is taken where nothing else fits.
-            shunned = (shun_cpu and not one.build.gpu) or one.build.beside is not None
-            record = made.get((id(one), shunned))
-            if record is None:
-                record = made[id(one), shunned] = _record(one, known=admitted.keys(), shunned=shunned)
-            by_file[record.file_name] = one
-            records.append(record)
-    picked = _run(
-        solve(
-            sources=[_Records(records)],
-            gateway=_gateway(),
-            specs=[MatchSpec(spec) for spec in specs],
-            constraints=[MatchSpec(bound) for bound in bounds],
-            platforms=["noarch"],
-            virtual_packages=[],
-            timeout=_TIMEOUT,
+    source = _Records(
+        candidates=candidates,
+        worst=worst,
+        prefer_gpu=prefer_gpu,
+        gpu_only=gpu_only,
+        made={} if made is None else made,
+    )
+    picked = run_rattler(
+        _answer(
+            solve(
+                sources=[source],
+                gateway=_gateway(),
+                specs=[MatchSpec(spec) for spec in specs],
+                constraints=[MatchSpec(bound) for bound in bounds],
+                platforms=[*candidates.subdirs],
+                virtual_packages=[
+                    GenericVirtualPackage(PackageName(name), Version(version), BuildString(build))
+                    for name, version, build in candidates.virtual_packages
+                ],
+                timeout=_TIMEOUT,
+            )
         )
     )
     if isinstance(picked, Exception):
+        if source.failure:
+            raise source.failure
         if "cancelled" in str(picked):
             raise ToolError("rattler found no answer within a minute", reasons=tuple(specs))
         raise Unsolvable(str(picked).strip())
-    return {record.name.normalized: by_file[record.file_name] for record in picked}
-
-
-def _run(solving: Awaitable[list[RepoDataRecord]]) -> list[RepoDataRecord] | Exception:
-    """What rattler answers. Where a loop runs already, as in a notebook, it is asked from a thread of its own."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return _run_here(solving)
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        return beside.submit(_run_here, solving).result()
-
-
-def _run_here(solving: Awaitable[list[RepoDataRecord]]) -> list[RepoDataRecord] | Exception:
-    from rattler import Version
-
-    with asyncio.Runner() as runner:
-        loop = runner.get_loop()
-        held = sys.getrefcount(loop)
-        answer = runner.run(_answer(solving))
-        # A thread of rattler lets go of the loop a moment after it answered, and would bring the process down if
-        # Python ended in that moment (seen as signals 6 and 11 in half of all runs of a short program).
-        end = time.monotonic() + _LET_GO_SECONDS
-        while sys.getrefcount(loop) > held and time.monotonic() < end:
-            time.sleep(0.0001)
-            # What the thread let go of without Python's lock is only given back when rattler is called again.
-            Version("1")
-        return answer
+    judged = {record.name.normalized: source.taken[record.url] for record in picked if record.url in source.taken}
+    return Solution(picks=judged, others=tuple(record for record in picked if record.url not in source.taken))
 
 
 async def _answer(solving: Awaitable[list[RepoDataRecord]]) -> list[RepoDataRecord] | Exception:
-    from rattler.exceptions import SolverError
+    from rattler.exceptions import GatewayError, SolverError
 
     # An error that went up through the loop would keep hold of it.
     try:
         found: list[RepoDataRecord] = await solving
-    except SolverError as error:
+    except (SolverError, GatewayError) as error:
         return Exception(str(error))
     return found
 
 
-def _record(candidate: Candidate, *, known: Iterable[str], shunned: bool) -> RepoDataRecord:
+def _record(candidate: Candidate, *, known: Callable[[str], bool], shunned: bool) -> RepoDataRecord:
     from rattler import PackageRecord, RepoDataRecord
     from rattler.package import BuildString
 
     build = candidate.build
+    if build.record is not None:
+        return _preferred(build, shunned=shunned)
     record = PackageRecord(
         build.project,
         build.version,
@@ -162,8 +172,8 @@ def _record(candidate: Candidate, *, known: Iterable[str], shunned: bool) -> Rep
         build.number,
         "noarch",
         noarch="generic",
-        # What the catalog holds no releases of is left to uv.
-        depends=[depend for depend in build.depends if depend.split()[0] in known],
+        # What neither the catalog nor a channel has is left to uv.
+        depends=[depend for depend in build.depends if known(depend.split()[0])],
         constrains=list(build.constrains),
     )
     if shunned:
@@ -172,8 +182,24 @@ def _record(candidate: Candidate, *, known: Iterable[str], shunned: bool) -> Rep
     return RepoDataRecord(record, file_name, f"{_CHANNEL}noarch/{file_name}", _CHANNEL)
 
 
+def _preferred(build: Build, *, shunned: bool) -> RepoDataRecord:
+    """A copy of a channel's record with the order of preference in it, which channels leave open: builds for the GPU
+    before those for the CPU, and of those with one build number the one for the newest CUDA.
+    """
+    from rattler import RepoDataRecord
+
+    assert build.record is not None
+    record = RepoDataRecord(build.record, build.record.file_name, build.record.url, build.record.channel)
+    cuda = build.needs.cuda_newest
+    record.build_number = build.number * _LINES + (cuda.major * 100 + cuda.minor if build.gpu and cuda else 0)
+    own = [] if build.gpu else build.record.track_features
+    record.track_features = [*own, "cpu"] if shunned else own
+    return record
+
+
 def matches(spec: str, candidate: Candidate) -> bool:
     """Whether a candidate is one that `spec` (a MatchSpec) admits."""
     from rattler import MatchSpec
 
-    return MatchSpec(spec).matches(_record(candidate, known=(), shunned=False))
+    record = candidate.build.record or _record(candidate, known=lambda _: False, shunned=False)
+    return MatchSpec(spec).matches(record)

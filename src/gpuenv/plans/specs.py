@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -13,6 +14,9 @@ from gpuenv.artifacts.required import marker_environment
 from gpuenv.channels.catalog import Project, find_project, nearest_names
 from gpuenv.channels.catalog.requires import conda_version
 from gpuenv.errors import NoPlanError, RequestError
+
+if TYPE_CHECKING:
+    from gpuenv.plans.channel_specs import ChannelSpecs
 
 __all__ = ["GpuSpec", "Wanted", "read_specs", "spec_name"]
 
@@ -30,6 +34,7 @@ class GpuSpec:
 
     `wheel` is set when a wheel's own name was typed (`cupy-cuda12x`), which leaves only the builds of that wheel,
     `extra` likewise for an extra that makes a build (`jax[cuda12]`); `extras` are others, passed on to the wheel.
+    `from_channel` marks one on a package that a conda channel has, whether the catalog knows it or not.
     """
 
     typed: str
@@ -39,6 +44,7 @@ class GpuSpec:
     wheel: str | None = None
     extra: str | None = None
     extras: tuple[str, ...] = ()
+    from_channel: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,16 +59,30 @@ class Wanted:
     bounds: tuple[str, ...] = ()
     python: str | None
 
+    @property
+    def of_catalog(self) -> tuple[GpuSpec, ...]:
+        """The specs on packages of the catalog."""
+        return tuple(spec for spec in self.gpu if not spec.from_channel)
 
-def read_specs(specs: tuple[str, ...], platform: str | None = None) -> Wanted:
+    @property
+    def needs_wheels(self) -> bool:
+        """Whether some of it comes as wheels."""
+        return bool(self.plain or self.of_catalog)
+
+
+def read_specs(specs: tuple[str, ...], platform: str | None = None, *, channels: ChannelSpecs | None = None) -> Wanted:
     """`specs` taken apart; RequestError for one that is neither conda's nor Python's, NoPlanError for a name that is
-    known but cannot be had. Markers are decided for `platform` (`linux-x86_64`), or else for this computer.
+    known but cannot be had. Markers are decided for `platform` (`linux-x86_64`), or else for this computer. `channels`
+    says which of them conda channels have.
     """
     gpu: list[GpuSpec] = []
     plain: list[str] = []
     bounds: list[str] = []
     python: str | None = None
     for typed in specs:
+        if channels is not None and (there := channels.find(typed)):
+            gpu.append(there)
+            continue
         name, rest = _split(typed)
         if name == "python":
             python = _python_spec(typed, rest)
@@ -84,7 +104,7 @@ def read_specs(specs: tuple[str, ...], platform: str | None = None) -> Wanted:
 
 def spec_name(typed: str) -> str:
     """The package that a spec is about, under the name that the catalog or Python's tools have for it."""
-    name, _ = _split(typed)
+    name, _ = _split(typed.rpartition("::")[2])
     project = find_project(name)
     metapackages = {extra.name for extra in project.metapackages} if project else set()
     return name if project is None or name in metapackages else project.name
@@ -96,7 +116,7 @@ def _split(typed: str) -> tuple[str, str]:
         raise _not_a_spec(typed, "it does not begin with the name of a package")
     if found["channel"]:
         raise RequestError(
-            f"`{typed}` names the channel `{found['channel']}`, and conda channels cannot be asked yet",
+            f"`{typed}` names the channel `{found['channel']}`, and the request is for wheels only",
             hints=(f"leave the channel out: `{typed.partition('::')[2]}`",),
         )
     name = found["name"].lower()

@@ -7,18 +7,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
-from packaging.version import Version
 
 from gpuenv.channels.assumptions import with_assumptions
 from gpuenv.errors import NoPlanError, RequestError
 from gpuenv.facts.architectures import find_capability
 from gpuenv.facts.toolkits import driver_cuda, load_toolkits, toolkit_driver
-from gpuenv.model import GpuPolicy, Machine, Request, WhatIf
+from gpuenv.model import GpuPolicy, Machine, Request, Silence, WhatIf
 from gpuenv.plans.candidates import Tier
 from gpuenv.plans.knowledge import Knowledge
 from gpuenv.plans.layer import Layer, choose_layer, gpu_spots
+from gpuenv.plans.ordering import version_key
+from gpuenv.plans.pythons import PythonChoice
 from gpuenv.plans.setting import Setting
-from gpuenv.plans.specs import read_specs, spec_name
+from gpuenv.plans.specs import spec_name
+from gpuenv.plans.wanting import open_channels_once, wanted_of, with_python
 from gpuenv.rules.reading import cuda_gpus, driver_system, numbered_driver
 from gpuenv.versions import DriverVersion
 
@@ -48,6 +50,7 @@ def what_would_change(
     there is no plan as well: then a change counts that makes one.
     """
     knowledge = Knowledge()
+    open_channels_once(knowledge, request, offline=True, report=Silence())
     now = _layer(_Change(words="", request=request, machines=tuple(machines), python=python), knowledge)
     found: list[tuple[tuple[int, ...], WhatIf]] = []
     drivers = _newer_drivers(request, tuple(machines), python) if request.gpu is not GpuPolicy.NEVER else ()
@@ -67,7 +70,9 @@ _NOTHING = (0, 0, 0, 0)
 
 def _layer(change: _Change, knowledge: Knowledge) -> Layer | None:
     try:
-        wanted = read_specs(change.request.specs, change.machines[0].platform)
+        wanted = wanted_of(change.request, change.machines[0].platform, knowledge)
+        if change.python and knowledge.channels and knowledge.channels.view(change.machines[0].platform).has("python"):
+            wanted = with_python(wanted, PythonChoice(version=change.python, spec=f"python {change.python}.*"))
         here = (with_assumptions(machine, change.python) for machine in change.machines)
         return choose_layer(wanted.gpu, Setting.of(change.request, here, knowledge), wanted.bounds)
     except (NoPlanError, RequestError):
@@ -167,10 +172,10 @@ def _told(layer: Layer) -> list[str]:
 
 def _releases_between(before: str, after: str, layer: Layer, name: str) -> int:
     """How many releases lie between two, counted down where the second is older."""
-    low, high = sorted((Version(before), Version(after)))
-    versions = {Version(one.build.version) for one in layer.candidates[name]}
+    low, high = sorted((version_key(before), version_key(after)))
+    versions = {version_key(one.build.version) for one in layer.candidates[name]}
     count = sum(low < version <= high for version in versions)
-    return count if Version(after) >= Version(before) else -count
+    return count if version_key(after) >= version_key(before) else -count
 
 
 def _words(name: str, before: str, after: str, more_gpu: int) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -15,6 +17,7 @@ from gpuenv.channels.pylock import read_lock
 from gpuenv.channels.uv import explain_failure, run_uv
 from gpuenv.errors import NoPlanError
 from gpuenv.model import LockedWheel, Machine, Reporter
+from gpuenv.plans.provided import without_packages, write_stand_ins
 
 __all__ = ["lock_wheels", "locked_wheels", "uv_platform"]
 
@@ -41,16 +44,19 @@ def lock_wheels(
     renew: frozenset[str] = frozenset(),
     offline: bool = False,
     report: Reporter,
+    provided: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """The text of a pylock for `requirements`, one file per package. Nothing but metadata is fetched, except for
     `source_packages`, whose metadata only their build tells. Versions of the pylock `preferred` are kept where they
-    fit, except those of `renew`. `offline` takes only what `uv` has in its cache.
+    fit, except those of `renew`. `offline` takes only what `uv` has in its cache. `provided` are distributions, with
+    their versions, that conda packages bring: wheels have to get along with them, and the lock leaves them out.
 
     NoPlanError when no set fits together, UnavailableError when the index cannot be asked.
     """
     report.step("resolving with uv")
     with tempfile.TemporaryDirectory(prefix="gpuenv-") as scratch:
-        files = {"constraints": constraints, "build-constraints": list(build_constraints)}
+        held = write_stand_ins(Path(scratch), provided)
+        files = {"constraints": [*constraints, *held], "build-constraints": list(build_constraints)}
         options: list[str | Path] = []
         for name, lines in files.items():
             if lines:
@@ -81,7 +87,7 @@ def lock_wheels(
         if completed.status != 0:
             raise explain_failure(completed, "resolving")
         _check_extras(completed.stderr, requirements)
-        return lock.read_text("utf-8")
+        return without_packages(lock.read_text("utf-8"), provided)
 
 
 def _check_extras(said: str, requirements: list[str]) -> None:

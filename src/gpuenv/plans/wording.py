@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-
-from packaging.version import Version
+from typing import TYPE_CHECKING
 
 from gpuenv.plans.candidates import Candidate
+from gpuenv.plans.ordering import version_key
+
+if TYPE_CHECKING:
+    from rattler import Version
 
 __all__ = ["in_words", "listed", "preference"]
 
@@ -15,7 +18,7 @@ _ONE_MAJOR = re.compile(r">=(\d+)(?:\.(\d+))?,<\d+")
 
 def preference(candidate: Candidate) -> tuple[Version, int]:
     """Newer first, then by build number: the order in which builds of one package would be taken."""
-    return Version(candidate.build.version), candidate.build.number
+    return version_key(candidate.build.version), candidate.build.number
 
 
 def in_words(depend: str) -> str:
@@ -23,7 +26,7 @@ def in_words(depend: str) -> str:
     name, version, build = (*depend.split(), "", "")[:3]
     if name == "cuda-version":
         return f"CUDA {_line(version)}"
-    package = f"{name} {version.removeprefix('==')}".strip(" *")
+    package = f"{name} {version.removeprefix('==').removesuffix('.*')}".strip(" *")
     return f"{package} in a build {build}" if build else package
 
 

@@ -15,6 +15,8 @@ DOCUMENTS: dict[str, type] = {
     "catalog-status": model.CatalogStatus,
     "catalog-update": model.CatalogUpdate,
     "catalog-verification": model.CatalogVerification,
+    "channel-build": model.BuildReport,
+    "channel-index": model.IndexReport,
     "check": model.CheckReport,
     "environment": EnvironmentState,
     "environments": model.EnvironmentList,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from typing import TYPE_CHECKING
 
 import msgspec
 from packaging.specifiers import SpecifierSet
@@ -20,6 +21,9 @@ from gpuenv.channels.index_files import IndexFile
 from gpuenv.facts.toolkits import load_toolkits
 from gpuenv.model import Evidence, Jit, LibraryCode, Needs
 from gpuenv.versions import ComputeCapability, LibcVersion
+
+if TYPE_CHECKING:
+    from rattler import RepoDataRecord
 
 __all__ = ["Build", "builds_of"]
 
@@ -36,6 +40,9 @@ class Build:
     conda's words for the solver; `needs` is what the rules judge. `index` names the project's own index that has it
     (`pytorch/cu126`), None for the user's; `file` is the one to install where that is known. `code_from` names the
     wheels of the same version that hold its GPU code, where it is not its own.
+
+    A conda package has its `record`, the `channel` that it is from and no wheel; `look_inside` says that its metadata
+    does not tell whether it carries GPU code.
     """
 
     project: str
@@ -60,6 +67,14 @@ class Build:
     code_from: tuple[str, ...] = ()
     index: str | None = None
     file: IndexFile | None = None
+    channel: str | None = None
+    record: RepoDataRecord | None = None
+    look_inside: bool = False
+
+    @property
+    def has_files(self) -> bool:
+        """Whether it installs something, rather than only pull in others."""
+        return bool(self.wheel) or self.record is not None
 
 
 def builds_of(project: Project, platform: str, python: str) -> tuple[Build, ...]:

@@ -1,0 +1,180 @@
+"""Records of conda channels as builds that the rules judge: which are for GPUs, for which CUDA, and what they ask."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import msgspec
+from packaging.specifiers import SpecifierSet
+
+from gpuenv.artifacts.conda_index import glibc_of, platforms_of
+from gpuenv.artifacts.cuda_lines import line_in_build
+from gpuenv.artifacts.needs import needs_of
+from gpuenv.artifacts.required import parse_match_spec
+from gpuenv.channels.catalog import Build
+from gpuenv.errors import FormatError
+from gpuenv.facts.frameworks import find_framework
+from gpuenv.facts.libraries import find_library
+from gpuenv.model import Artifact, ArtifactKind, GpuSupport, Jit, Needs, Reading
+
+if TYPE_CHECKING:
+    from rattler import RepoDataRecord
+
+__all__ = ["builds_of_records", "gpu_builds", "is_cuda_package"]
+
+_OF_CUDA = frozenset({"cuda", "cuda-version", "cudatoolkit", "pytorch-cuda", "cudatoolkit-dev", "nvidia-cuda"})
+_MARKED = re.compile(r"(?:^|[-_.])(?:gpu|cuda|cu\d{2,3})(?![a-z])|cuda\d", re.ASCII | re.MULTILINE)
+_OTHER_GPU = re.compile(r"rocm|hip(?=\d|_|$)|xpu|sycl|mps", re.ASCII)
+_FOR_CPU = re.compile(r"(?:^|[-_.])(?:cpu|mkl|eigen)(?![a-z])|cpu", re.ASCII)
+_WORD = re.compile(r"[\w.-]+", re.ASCII)
+_SELECTORS = {"pytorch-mutex": "cuda", "_tflow_select": "gpu"}
+"""Packages without files of which one build goes with CPU builds and another with GPU builds."""
+
+
+@lru_cache(maxsize=1 << 14)
+def is_cuda_package(name: str) -> bool:
+    """Whether a conda package of this name is CUDA itself, one of its libraries, or stands for a version of it."""
+    return name in _OF_CUDA or name.startswith("cuda-") or find_library(name) is not None
+
+
+def gpu_builds(name: str, records: Sequence[RepoDataRecord]) -> tuple[Build, ...] | None:
+    """The records of one package as builds; None where none of them has to do with GPUs by its metadata.
+
+    Beside builds that are marked as such (`__cuda`, `cuda-version`, `cudatoolkit`, a build string such as `cuda126_…`)
+    the others count as builds for the CPU.
+    """
+    if is_cuda_package(name) or _may_be_marked(name, records):
+        return builds_of_records(records)
+    return None
+
+
+def _may_be_marked(name: str, records: Sequence[RepoDataRecord]) -> bool:
+    """Whether any of the records is marked. A large request meets fifty thousand, most of which ask for the same."""
+    depends: set[str] = set()
+    for record in records:
+        depends.update(record.depends)
+    if any(_asks_for_cuda(text) or _selects_gpu(text) for text in depends):
+        return True
+    builds = "\n".join(record.file_name[len(name) :].rpartition("-")[2] for record in records).lower()
+    return bool(_MARKED.search(builds)) and any(map(_is_marked, records))
+
+
+def builds_of_records(records: Iterable[RepoDataRecord]) -> tuple[Build, ...]:
+    """The records as builds, whether they have to do with GPUs or not. What is native and not known to carry no GPU
+    code is to be looked into.
+    """
+    return tuple(map(_build, records))
+
+
+def _is_marked(record: RepoDataRecord) -> bool:
+    build = str(record.build).lower()
+    if any(flag.partition(":")[0] == "cuda" for flag in record.flags or ()):
+        return True
+    depends = record.depends
+    if any(_asks_for_cuda(text) or _selects_gpu(text) for text in depends):
+        return True
+    return bool(_MARKED.search(build)) and not _OTHER_GPU.search(build)
+
+
+def _selects_gpu(text: str) -> bool:
+    words = text.split()
+    return _SELECTORS.get(words[0]) == words[-1] if words else False
+
+
+def _asks_for_cuda(text: str) -> bool:
+    name = _first_word(text)
+    return name.startswith("__cuda") or is_cuda_package(name)
+
+
+def _first_word(text: str) -> str:
+    found = _WORD.match(text.rpartition("::")[2])
+    return found[0].lower() if found else ""
+
+
+def _build(record: RepoDataRecord) -> Build:
+    name = record.name.normalized
+    is_library = is_cuda_package(name) or name in _SELECTORS
+    gpu = not is_library and _is_marked(record) and not _is_metapackage(record)
+    needs = _needs(record, gpu=gpu, is_library=is_library)
+    framework = find_framework(name)
+    may_hold_code = not gpu and not is_library and record.subdir != "noarch" and framework is None
+    return Build(
+        project=name,
+        version=str(record.version),
+        build=str(record.build),
+        number=record.build_number,
+        gpu=gpu,
+        library=is_library,
+        needs=needs,
+        depends=tuple(record.depends),
+        constrains=tuple(record.constrains),
+        size_bytes=record.size,
+        channel=record.channel,
+        record=record,
+        look_inside=may_hold_code and not _FOR_CPU.search(str(record.build).lower()),
+    )
+
+
+def _is_metapackage(record: RepoDataRecord) -> bool:
+    """Whether a package only pulls in another one's GPU build, as `tensorflow-gpu` does: by its size, and since it asks
+    for one exact build.
+    """
+    small = record.size is not None and record.size < 1 << 16
+    return (
+        small
+        and any(len(text.split()) > 2 and _MARKED.search(text.split()[2]) for text in record.depends)
+        and (not any(_asks_for_cuda(text) for text in record.depends))
+    )
+
+
+def _needs(record: RepoDataRecord, *, gpu: bool, is_library: bool) -> Needs:
+    artifact = Artifact(
+        kind=ArtifactKind.CONDA,
+        name=record.name.normalized,
+        version=str(record.version),
+        build=str(record.build),
+        platforms=platforms_of(record.subdir),
+    )
+    glibc = glibc_of(record.depends)
+    if not gpu and (not is_library or artifact.name in _SELECTORS):
+        framework = find_framework(artifact.name)
+        return Needs(
+            subject=artifact.subject,
+            gpu_support=framework.gpu_support if framework else GpuSupport.NONE,
+            libraries=(),
+            platforms=artifact.platforms,
+            glibc=glibc,
+        )
+    reading = Reading(
+        artifact=artifact, requires=tuple(record.depends), constrains=tuple(record.constrains), complete=False
+    )
+    needs = needs_of(reading)
+    line = line_in_build(artifact.build or "") if needs.cuda is None else None
+    return msgspec.structs.replace(
+        needs,
+        gpu_support=GpuSupport.NONE if is_library else needs.gpu_support,
+        uses_gpu=gpu or needs.cuda is not None,
+        cuda=line.oldest if line else needs.cuda,
+        cuda_newest=line.newest if line else needs.cuda_newest,
+        # What its libraries are, other packages say: CUDA's own are held to what their toolkit makes code for.
+        libraries=() if is_library or record.subdir == "noarch" else needs.libraries,
+        jit=Jit.SASS if is_library else needs.jit,
+        # A channel brings what its packages are linked with.
+        system_cuda=None,
+        pythons=None,
+        glibc=glibc,
+        virtual_packages=dict(_virtual_packages(record)),
+    )
+
+
+def _virtual_packages(record: RepoDataRecord) -> Iterator[tuple[str, str]]:
+    for text in record.depends:
+        if text.startswith(("__cuda", "__cuda_arch")):
+            try:
+                required = parse_match_spec(text)
+            except FormatError:
+                continue
+            yield required.name, str(required.specifier or SpecifierSet())

@@ -1,0 +1,172 @@
+"""The packages of conda channels as a solver sees them: by name, each name from the first channel that has it.
+
+rattler's gateway reads the channels (repodata.json, its zstd form, shards; files and servers), keeps them in its cache
+and makes Python objects only of the records of names that are asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gpuenv.channels.conda.places import ChannelPlace
+
+from gpuenv import settings
+from gpuenv.artifacts.conda_index import subdir_of
+from gpuenv.channels.catalog import Build
+from gpuenv.channels.conda.failures import explain_gateway
+from gpuenv.channels.conda.gpu_builds import gpu_builds
+from gpuenv.channels.conda.running import run_rattler
+
+if TYPE_CHECKING:
+    from rattler import Client, Gateway, RepoDataRecord
+
+__all__ = ["ChannelView", "Channels"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Channels:
+    """The channels of a request, in order of priority, for every platform that it is about.
+
+    With `strict` a name that one channel has is never taken from a later one. `placed` names packages that are to come
+    from one channel (`conda-forge::numpy`). `offline` takes what was fetched before.
+    """
+
+    places: tuple[ChannelPlace, ...]
+    strict: bool = True
+    offline: bool = False
+    placed: dict[str, ChannelPlace] = field(default_factory=dict)
+    make_client: Callable[[], Client] | None = None
+    resolve: Callable[[str], ChannelPlace]
+    _views: dict[str, ChannelView] = field(default_factory=dict)
+    _gateway: Gateway | None = None
+
+    def view(self, platform: str) -> ChannelView:
+        """The channels for a platform (`linux-x86_64`)."""
+        if platform not in self._views:
+            self._views[platform] = ChannelView(channels=self, subdir=subdir_of(platform))
+        return self._views[platform]
+
+    def place(self, name: str, channel: str) -> None:
+        """From now on a package is to come from one channel, which takes part as well if it did not."""
+        place = self.resolve(channel)
+        known = next((one for one in self.places if one.address == place.address), None)
+        if known is None:
+            self.places = (*self.places, place)
+        self.placed[name] = known or place
+        for view in self._views.values():
+            view.forget(name)
+
+    @property
+    def gateway(self) -> Gateway:
+        """The one gateway of the request; making it takes some milliseconds, and it holds what was read."""
+        if self._gateway is None:
+            from rattler import Gateway
+            from rattler.repo_data.gateway import SourceConfig
+
+            self._gateway = Gateway(
+                cache_dir=settings.cache_directory() / "repodata",
+                default_config=SourceConfig(cache_action="force-cache-only" if self.offline else "cache-or-fetch"),
+                client=self.make_client() if self.make_client else None,
+            )
+        return self._gateway
+
+
+@dataclass(slots=True, kw_only=True)
+class ChannelView:
+    """The channels for one platform: its own directory of each channel and `noarch`."""
+
+    channels: Channels
+    subdir: str
+    _records: dict[str, tuple[RepoDataRecord, ...]] = field(default_factory=dict)
+    _asking: dict[str, asyncio.Future[tuple[RepoDataRecord, ...]]] = field(default_factory=dict)
+    _by_subdir: dict[str, dict[str, list[RepoDataRecord]]] = field(default_factory=dict)
+    _builds: dict[str, tuple[Build, ...] | None] = field(default_factory=dict)
+
+    async def fetch(self, name: str) -> tuple[RepoDataRecord, ...]:
+        """The records of one package; none where no channel has it. Errors as `explain_gateway` tells them."""
+        if name not in self._records:
+            # A solver asks for the two directories of a channel at once.
+            asking = self._asking.get(name)
+            if asking is None:
+                asking = self._asking[name] = asyncio.ensure_future(self._ask(name))
+            try:
+                self._records[name] = await asking
+            finally:
+                self._asking.pop(name, None)
+        return self._records[name]
+
+    def records(self, name: str) -> tuple[RepoDataRecord, ...]:
+        """The same, for those who do not run in a loop."""
+        if name not in self._records:
+            run_rattler(self.fetch(name))
+        return self._records[name]
+
+    def has(self, name: str) -> bool:
+        """Whether some channel has a package of that name."""
+        return bool(self.records(name))
+
+    async def fetch_of(self, name: str, subdir: str) -> list[RepoDataRecord]:
+        """The records of one package in one directory of its channel, as a solver asks for them."""
+        records = await self.fetch(name)
+        known = self._by_subdir.get(name)
+        if known is None:
+            known = self._by_subdir[name] = {}
+            for record in records:
+                known.setdefault(record.subdir, []).append(record)
+        return known.get(subdir, [])
+
+    def has_met(self, name: str) -> bool:
+        """The same for a name that was asked for before; False for others."""
+        return bool(self._records.get(name))
+
+    def nearest_names(self, name: str) -> tuple[str, ...]:
+        """Up to three names of packages in the channels that look like `name`."""
+        from rattler.exceptions import GatewayError
+
+        addresses = [place.fetch_address for place in self.channels.places]
+        try:
+            names = run_rattler(self.channels.gateway.names(addresses, [self.subdir, "noarch"]))
+        except GatewayError as error:
+            raise explain_gateway(error, self.channels.places) from error
+        return tuple(difflib.get_close_matches(name, {one.normalized for one in names}, n=3, cutoff=0.72))
+
+    def forget(self, name: str) -> None:
+        """Lets a package be asked for anew."""
+        self._records.pop(name, None)
+        self._by_subdir.pop(name, None)
+        self._builds.pop(name, None)
+
+    def builds(self, name: str) -> tuple[Build, ...] | None:
+        """The records of a package as builds that the rules judge; None where none of them has to do with GPUs."""
+        if name not in self._builds:
+            self._builds[name] = gpu_builds(name, self.records(name))
+        return self._builds[name]
+
+    async def _ask(self, name: str) -> tuple[RepoDataRecord, ...]:
+        from rattler.exceptions import GatewayError
+
+        places = (self.channels.placed[name],) if name in self.channels.placed else self.channels.places
+        addresses = [place.fetch_address for place in places]
+        try:
+            found = await self.channels.gateway.query(addresses, [self.subdir, "noarch"], [name], recursive=False)
+        except GatewayError as error:
+            raise explain_gateway(error, places) from error
+        return tuple(_by_priority(found, addresses, strict=self.channels.strict))
+
+
+def _by_priority(
+    found: Iterable[list[RepoDataRecord]], addresses: list[str], *, strict: bool
+) -> Iterable[RepoDataRecord]:
+    """The records of the first channel that has any, all of them where channels count alike."""
+    every = [record for records in found for record in records]
+    if not strict or len(addresses) == 1:
+        return every
+    for address in addresses:
+        own = [record for record in every if (record.channel or "").rstrip("/") == address.rstrip("/")]
+        if own:
+            return own
+    return every

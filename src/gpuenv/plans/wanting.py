@@ -1,0 +1,73 @@
+"""From a request to what its packages are to come from: channels opened, specs taken apart, the Pythons to try."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+
+from gpuenv.channels.catalog import Project
+from gpuenv.channels.conda.opening import open_channels
+from gpuenv.machines.interpreters import Interpreter
+from gpuenv.model import Reporter, Request, Sources
+from gpuenv.plans.channel_specs import ChannelSpecs
+from gpuenv.plans.knowledge import Knowledge
+from gpuenv.plans.pythons import PythonChoice, choose_pythons, conda_pythons
+from gpuenv.plans.specs import GpuSpec, Wanted, read_specs
+
+__all__ = ["open_channels_once", "printable_request", "pythons_for", "wanted_of", "with_python"]
+
+_PYTHON = Project(name="python")
+
+
+def open_channels_once(knowledge: Knowledge, request: Request, *, offline: bool, report: Reporter) -> None:
+    """Puts the channels of a request into what is known, where it has any and they are not there yet.
+
+    RequestError for a word that names no channel, or where only conda packages are wanted and there is no channel.
+    """
+    if request.sources is Sources.WHEELS or knowledge.channels is not None:
+        return
+    knowledge.channels = open_channels(
+        request.channels, specs=request.specs, offline=offline, must_have=request.sources is Sources.CONDA
+    )
+    if knowledge.channels is not None:
+        report.step("reading the channels")
+
+
+def wanted_of(request: Request, platform: str, knowledge: Knowledge) -> Wanted:
+    """The specs of a request taken apart; errors as those of `read_specs`."""
+    channels = knowledge.channels
+    there = ChannelSpecs(view=channels.view(platform), sources=request.sources) if channels else None
+    return read_specs(request.specs, platform, channels=there)
+
+
+def pythons_for(
+    request: Request, wanted: Wanted, platform: str, knowledge: Knowledge, interpreters: tuple[Interpreter, ...]
+) -> tuple[PythonChoice, ...]:
+    """The Pythons to try: those of the channels where these have any, else those found on the machine."""
+    view = knowledge.channels.view(platform) if knowledge.channels else None
+    if view is not None and view.has("python"):
+        from rattler import MatchSpec
+
+        typed = [MatchSpec(spec.conda) for spec in wanted.gpu if spec.name == "python"]
+        versions = [
+            str(record.version) for record in view.records("python") if all(record.matches(spec) for spec in typed)
+        ]
+        return conda_pythons(request.python, wanted.python, versions, for_wheels=wanted.needs_wheels)
+    return choose_pythons(request.python, wanted.python, interpreters)
+
+
+def with_python(wanted: Wanted, choice: PythonChoice) -> Wanted:
+    """The specs with one on the Python that was chosen, where that comes from a channel."""
+    if choice.spec is None:
+        return wanted
+    spec = GpuSpec(typed=choice.spec, name="python", conda=choice.spec, project=_PYTHON, from_channel=True)
+    return replace(wanted, gpu=(*wanted.gpu, spec))
+
+
+def printable_request(request: Request, knowledge: Knowledge) -> Request:
+    """The request as a plan keeps it: channels without logins and tokens."""
+    channels = knowledge.channels
+    if channels is None:
+        return request
+    return msgspec.structs.replace(request, channels=tuple(place.printable for place in channels.places))

@@ -1,0 +1,76 @@
+"""What each package of a build is for, where it runs, and what speaks against it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from gpuenv.artifacts.conda_index import platforms_of
+from gpuenv.model import BuiltKind, GpuSupport, Needs
+from gpuenv.recipes.bounds import find_bounds
+from gpuenv.recipes.contradictions import contradictions
+from gpuenv.recipes.doubts import doubts
+from gpuenv.recipes.looking import Looked, needs_among
+from gpuenv.recipes.naming import Judged
+
+__all__ = ["Checked", "check_all"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """A package, its needs among its siblings, and what is to be said of it."""
+
+    judged: Judged
+    needs: Needs
+    wrong: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def check_all(built: Sequence[Looked]) -> tuple[Checked, ...]:
+    """The packages of one recipe, in their order. `wrong` are contradictions between a package and its recipe."""
+    return tuple(_check(one, [other for other in built if _is_sibling(one, other)]) for one in built)
+
+
+def _is_sibling(one: Looked, other: Looked) -> bool:
+    """Whether two outputs belong to one variant: what both were rendered with is the same."""
+    mine, theirs = one.rendered.variant, other.rendered.variant
+    both = (mine.keys() & theirs.keys()) - {"target_platform"}
+    return one.rendered.name != other.rendered.name and all(mine[key] == theirs[key] for key in both)
+
+
+def _check(looked: Looked, siblings: Sequence[Looked]) -> Checked:
+    needs = needs_among(looked, siblings)
+    platform = (platforms_of(looked.subdir) or ("linux-x86_64",))[0]
+    judged = _judge(looked, needs, platform)
+    label = looked.rendered.wish.label
+    wrong = (*contradictions(looked, needs, judged.bounds), *_without_code(looked, siblings))
+    return Checked(
+        judged=judged,
+        needs=needs,
+        wrong=tuple(f"{label}: {text}" for text in wrong),
+        warnings=tuple(doubts(looked, needs, judged.bounds, platform)),
+    )
+
+
+def _judge(looked: Looked, needs: Needs, platform: str) -> Judged:
+    wish = looked.rendered.wish
+    uses = needs.uses_gpu and needs.gpu_support is not GpuSupport.THROUGH
+    if wish.is_gpu is False:
+        return Judged(looked=looked, kind=BuiltKind.CPU)
+    if not uses:
+        return Judged(looked=looked, kind=BuiltKind.GPU if wish.is_gpu else BuiltKind.PLAIN)
+    known = (
+        msgspec.structs.replace(needs, cuda=wish.cuda, cuda_newest=wish.cuda) if wish.cuda and not needs.cuda else needs
+    )
+    return Judged(looked=looked, kind=BuiltKind.GPU, bounds=find_bounds(known, platform))
+
+
+def _without_code(looked: Looked, siblings: Sequence[Looked]) -> Sequence[str]:
+    """Where architectures were asked for and no output of the variant has code at all."""
+    wanted = looked.rendered.wish.images
+    if not wanted or any(one.has_code or one.needs.jit for one in (looked, *siblings)):
+        return ()
+    named = ", ".join(image.target for image in wanted)
+    return (f"asked for {named}, and there is no GPU code in `{looked.path.name}`",)
