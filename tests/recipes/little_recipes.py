@@ -17,7 +17,10 @@ import yaml
 __all__ = ["HAS_NVCC", "LittleRecipe", "compile_cpu", "compile_gpu", "index_of", "paths_of"]
 
 HAS_NVCC = shutil.which("nvcc") is not None
-_KERNEL = '__global__ void twice(float *x) {{ x[threadIdx.x] *= {factor}.0f; }}\nextern "C" int run(float *x) {{ twice<<<1, 32>>>(x); return 0; }}\n'
+_KERNEL = """
+__global__ void twice(float *x) { x[threadIdx.x] *= 2.0f; }
+extern "C" int run(float *x) { twice<<<1, 32>>>(x); return 0; }
+"""
 
 
 @cache
@@ -34,7 +37,7 @@ def compile_cpu() -> Path:
 def compile_gpu(*targets: str, runtime: str = "static") -> Path:
     """A shared library with a kernel for targets such as `sm_80` and `compute_80`; `runtime` as `nvcc -cudart`."""
     folder = Path(mkdtemp(prefix="little-"))
-    (folder / "demo.cu").write_text(_KERNEL.format(factor=2))
+    (folder / "demo.cu").write_text(_KERNEL)
     built = folder / "libdemo.so"
     gencode = []
     for target in targets:
@@ -74,6 +77,8 @@ class LittleRecipe:
             "build": {
                 "number": 0,
                 "script": script,
+                # Otherwise `patchelf` must be there to give the libraries a search path.
+                "dynamic_linking": {"binary_relocation": False},
                 "variant": {"use_keys": ["step", "cuda_compiler_version", "cuda_archs"]},
                 **self.build,
             },

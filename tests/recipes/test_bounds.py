@@ -25,7 +25,7 @@ def admits(specs: tuple[str, ...], capability: str, cuda: str) -> bool:
 
 
 def _matches(spec: str, version: str) -> bool:
-    name = spec.split()[0]
+    name = spec.split(maxsplit=1)[0]
     record = PackageRecord(name, VersionWithSource(version), BuildString("0"), 0, "noarch")
     return MatchSpec(spec).matches(record)
 
@@ -42,7 +42,7 @@ def code(*images: str, cuda: str = "13.0") -> Needs:
 def packages(draw: st.DrawFn) -> Needs:
     """Code that one toolkit can have made: machine code for some of its targets, and PTX for some."""
     toolkit = draw(st.sampled_from([one for one in load_toolkits() if one.version in CUDAS]))
-    targets = sorted({target for target in toolkit.targets})
+    targets = sorted(set(toolkit.targets))
     machine_code = draw(st.lists(st.sampled_from(targets), unique=True, max_size=6))
     portable = draw(st.lists(st.sampled_from(targets), unique=True, max_size=2))
     images = [CodeImage.parse(target) for target in machine_code]
@@ -105,11 +105,19 @@ def test_later_gpus_are_admitted_when_the_code_can_run_there(needs: Needs, platf
     [
         (code("sm_75", "sm_80", "sm_86"), "linux-x86_64", ("__cuda >=13", "__cuda_arch >=7.5,<9.0")),
         (code("sm_75", "sm_80", "sm_86"), "linux-aarch64", ("__cuda >=13", "__cuda_arch >=7.5,<8.7|>=8.9,<9.0")),
-        (code("sm_90", "sm_120", "compute_120/ptx9.0"), "linux-x86_64", ("__cuda >=13", "__cuda_arch >=9.0,<10.0|>=12.0")),
+        (
+            code("sm_90", "sm_120", "compute_120/ptx9.0"),
+            "linux-x86_64",
+            ("__cuda >=13", "__cuda_arch >=9.0,<10.0|>=12.0"),
+        ),
         (code("sm_90a", cuda="12.9"), "linux-x86_64", ("__cuda >=12", "__cuda_arch >=9.0,<9.1")),
         (code("sm_100f", cuda="12.9"), "linux-x86_64", ("__cuda >=12", "__cuda_arch >=10.0,<10.8")),
         (code("sm_70", "compute_70/ptx6.5", cuda="10.2"), "linux-x86_64", ("__cuda >=10.2", "__cuda_arch >=7.0")),
-        (code("sm_70", "sm_80", "compute_80/ptx7.2", cuda="11.2"), "linux-x86_64", ("__cuda >=11", "__cuda_arch >=7.0")),
+        (
+            code("sm_70", "sm_80", "compute_80/ptx7.2", cuda="11.2"),
+            "linux-x86_64",
+            ("__cuda >=11", "__cuda_arch >=7.0"),
+        ),
     ],
 )
 def test_bounds_of_usual_builds(needs: Needs, platform: str, specs: tuple[str, ...]) -> None:
@@ -138,7 +146,12 @@ def test_a_package_without_code_of_its_own_names_no_gpu() -> None:
 def test_a_compiler_inside_is_bound_by_what_its_toolkit_knows() -> None:
     """A package that compiles when it runs serves the GPUs of its CUDA: 13.0 has none before 7.5."""
     needs = Needs(
-        subject="x 1", uses_gpu=True, cuda=CudaVersion("13.0"), cuda_newest=CudaVersion("13.0"), libraries=(), jit=Jit.SASS
+        subject="x 1",
+        uses_gpu=True,
+        cuda=CudaVersion("13.0"),
+        cuda_newest=CudaVersion("13.0"),
+        libraries=(),
+        jit=Jit.SASS,
     )
     bounds = find_bounds(needs, "linux-x86_64")
     assert bounds.specs[0] == "__cuda >=13"

@@ -7,15 +7,16 @@ import json
 import shutil
 import zipfile
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
 import yaml
-from recipes.little_recipes import HAS_NVCC, LittleRecipe, compile_cpu, compile_gpu, index_of, paths_of
 
 from gpuenv.errors import FormatError, GpuenvError, IntegrityError, RequestError, ToolError
 from gpuenv.model import BuildReport, BuiltKind, BuiltPackage
 from gpuenv.recipes import build_channel
+from recipes.little_recipes import HAS_NVCC, LittleRecipe, compile_cpu, compile_gpu, index_of, paths_of
 
 needs_nvcc = pytest.mark.skipif(not HAS_NVCC, reason="needs `nvcc`")
 LOW = ("sm_80", "compute_80")
@@ -88,7 +89,7 @@ def test_three_variants_are_stamped_by_what_they_hold(tmp_path: Path) -> None:
 
 @needs_nvcc
 def test_the_channel_is_indexed(tmp_path: Path) -> None:
-    """repodata has the new names, hashes and constraints, and says what packages export to those built with them."""
+    """The index has the new names, hashes and constraints, and says what packages export to those built with them."""
     report = build(three_variants(), tmp_path)
     subdir = tmp_path / "channel" / "linux-64"
     repodata = json.loads((subdir / "repodata.json").read_text())["packages.conda"]
@@ -154,7 +155,7 @@ def test_the_recipes_own_names_and_numbers_are_kept(tmp_path: Path) -> None:
         libraries=(compile_cpu(), compile_gpu(*LOW)),
         build={
             "number": '${{ 300 if cuda_compiler_version != "None" else 3 }}',
-            "string": 'x${{ "g" if cuda_compiler_version != "None" else "c" }}_${{ 300 if cuda_compiler_version != "None" else 3 }}',
+            "string": '${{ "xg_300" if cuda_compiler_version != "None" else "xc_3" }}',
         },
     )
     report = build(recipe, tmp_path)
@@ -184,7 +185,7 @@ def test_an_architecture_that_is_not_inside_is_a_contradiction(tmp_path: Path) -
     wrong = LittleRecipe(cuda=("13.0",), architectures=("80;90-real",), libraries=(compile_gpu(*LOW),))
     error = refused(wrong, tmp_path)
     assert error.exit_code == 1
-    assert "asked for sm_90, and `lib/libdemo.so` has no code for it: it holds sm_80, compute_80" in error.reasons[0]
+    assert "asked for sm_90, and `libdemo.so` has no code for it: it holds sm_80, compute_80" in error.reasons[0]
     build(three_variants(), tmp_path)
     before = {path: path.read_bytes() for path in (tmp_path / "channel").rglob("*") if path.is_file()}
     with pytest.raises(IntegrityError):
@@ -196,7 +197,7 @@ def test_an_architecture_that_is_not_inside_is_a_contradiction(tmp_path: Path) -
 def test_ptx_that_was_asked_for_must_be_inside(tmp_path: Path) -> None:
     """`90` asks for PTX as well."""
     recipe = LittleRecipe(cuda=("13.0",), architectures=("90",), libraries=(compile_gpu("sm_90"),))
-    assert "asked for compute_90, and `lib/libdemo.so` has no PTX for it" in refused(recipe, tmp_path).reasons[0]
+    assert "asked for compute_90, and `libdemo.so` has no PTX for it" in refused(recipe, tmp_path).reasons[0]
 
 
 @needs_nvcc
@@ -236,7 +237,7 @@ def test_another_cuda_major_is_a_contradiction(tmp_path: Path) -> None:
 def test_gpu_code_in_a_cpu_build_is_a_contradiction(tmp_path: Path) -> None:
     """What is built without CUDA holds none, and is not linked with it."""
     recipe = LittleRecipe(libraries=(compile_gpu(*LOW),))
-    assert "has GPU code inside: `lib/libdemo.so` holds sm_80" in refused(recipe, tmp_path).reasons[0]
+    assert "has GPU code inside: `libdemo.so` holds sm_80" in refused(recipe, tmp_path).reasons[0]
     linked = LittleRecipe(libraries=(compile_gpu("sm_80", runtime="shared"),))
     assert any("is linked with CUDA" in reason for reason in refused(linked, tmp_path).reasons)
 
@@ -260,7 +261,9 @@ def test_a_gpu_variant_without_gpu_code_is_a_contradiction(tmp_path: Path) -> No
 @needs_nvcc
 def test_missing_ptx_and_gaps_are_warnings(tmp_path: Path) -> None:
     """CEP 46 advises PTX for the newest architecture, and none left out in between."""
-    recipe = LittleRecipe(cuda=("13.0",), architectures=("80-real;120-real",), libraries=(compile_gpu("sm_80", "sm_120"),))
+    recipe = LittleRecipe(
+        cuda=("13.0",), architectures=("80-real;120-real",), libraries=(compile_gpu("sm_80", "sm_120"),)
+    )
     (built,) = build(recipe, tmp_path).packages
     text = "\n".join(built.warnings)
     assert "it has no PTX for 12.0" in text
@@ -275,10 +278,27 @@ def test_missing_ptx_and_gaps_are_warnings(tmp_path: Path) -> None:
 def test_a_build_without_any_cuda_keys_is_left_as_it_is(tmp_path: Path) -> None:
     """A recipe that has nothing to do with GPUs gets no stamp."""
     script = f"mkdir -p $PREFIX/lib && cp {compile_cpu()} $PREFIX/lib/"
-    (tmp_path / "recipe.yaml").write_text(f"package: {{name: demo, version: '1'}}\nbuild: {{script: '{script}'}}\n")
+    (tmp_path / "recipe.yaml").write_text(
+        f"package: {{name: demo, version: '1'}}\n"
+        f"build: {{script: '{script}', dynamic_linking: {{binary_relocation: false}}}}\n"
+    )
     (built,) = build_channel(tmp_path, tmp_path / "channel").packages
     assert (built.kind, built.stamped, built.depends) == (BuiltKind.PLAIN, (), ())
     assert built.build.startswith("h")
+
+
+@needs_nvcc
+def test_one_build_for_all_computers_only_says_what_it_wants_of_a_gpu(tmp_path: Path) -> None:
+    """Without variants, a library that looks for a GPU when it runs stays installable where there is none."""
+    script = f"mkdir -p $PREFIX/lib && cp {compile_gpu(*LOW)} $PREFIX/lib/"
+    (tmp_path / "recipe.yaml").write_text(
+        f"package: {{name: demo, version: '1'}}\n"
+        f"build: {{script: '{script}', dynamic_linking: {{binary_relocation: false}}}}\n"
+    )
+    (built,) = build_channel(tmp_path, tmp_path / "channel").packages
+    assert built.kind is BuiltKind.GPU
+    assert (built.depends, built.constrains) == ((), ("__cuda >=13", "__cuda_arch >=8.0"))
+    assert built.build.startswith("cuda130_h")
 
 
 def test_skipped_variants_are_not_built(tmp_path: Path) -> None:
@@ -361,19 +381,22 @@ def test_outputs_that_pin_each_other_follow_the_new_names(tmp_path: Path) -> Non
     shared = compile_gpu(*LOW, runtime="shared")
     folder = tmp_path / "recipe"
     folder.mkdir()
-    keys = {"variant": {"use_keys": ["cuda_compiler_version", "cuda_archs"]}}
+    keys = {
+        "variant": {"use_keys": ["cuda_compiler_version", "cuda_archs"]},
+        "dynamic_linking": {"binary_relocation": False},
+    }
     (folder / "variants.yaml").write_text("cuda_compiler_version: ['13.0']\ncuda_archs: ['80']\n")
     recipe = {
         "recipe": {"name": "demo", "version": "1.0"},
         "outputs": [
             {
                 "package": {"name": "libdemo", "version": "1.0"},
-                "build": {"script": [f"mkdir -p $PREFIX/lib && cp {shared} $PREFIX/lib/libdemo.so"], **keys},
+                "build": {"script": [f"mkdir -p $PREFIX/lib && cp {shared} $PREFIX/lib/libdemo.so"], **deepcopy(keys)},
                 "requirements": {"run": ["cuda-cudart >=13.0,<14.0a0"]},
             },
             {
                 "package": {"name": "demo", "version": "1.0"},
-                "build": {"script": ["mkdir -p $PREFIX/share && echo demo > $PREFIX/share/demo"], **keys},
+                "build": {"script": ["mkdir -p $PREFIX/share && echo demo > $PREFIX/share/demo"], **deepcopy(keys)},
                 "requirements": {"run": ['${{ pin_subpackage("libdemo", exact=true) }}']},
             },
         ],

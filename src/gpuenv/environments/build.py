@@ -1,4 +1,4 @@
-"""Build a complete environment in a fresh directory, with `uv`."""
+"""Build a complete environment in a fresh directory: conda packages with rattler, wheels with `uv`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
+
 from gpuenv import __version__
 from gpuenv.channels import uv
 from gpuenv.channels.pylock import read_lock
 from gpuenv.environments import layout
+from gpuenv.environments.conda_build import link_conda_packages
+from gpuenv.environments.conda_python import check_runs, needs_placeholder, point_scripts_at
+from gpuenv.environments.conda_state import set_conda_variables
 from gpuenv.environments.own_files import note_made_files
 from gpuenv.environments.state import EnvironmentState, write_state
 from gpuenv.environments.switch import write_whole
@@ -20,12 +25,13 @@ from gpuenv.environments.variables import startup_lines, variables_of
 from gpuenv.errors import IntegrityError, RequestError, ToolError, UnavailableError
 from gpuenv.model import OperatingSystem, Plan, Reporter
 
-__all__ = ["build", "check_plan"]
+__all__ = ["build", "check_plan", "with_lock"]
 
 _SYSTEMS = {"linux": OperatingSystem.LINUX, "win32": OperatingSystem.WINDOWS, "darwin": OperatingSystem.MACOS}
 _ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 _NO_PYTHON = re.compile(r"No interpreter found|Failed to inspect Python|is not supported but|Invalid version request")
 
+_EMPTY_LOCK = 'lock-version = "1.0"\ncreated-by = "gpuenv"\npackages = []\n'
 _PASSING = ("Creating virtual environment", "Activate with", "Using Python")
 
 
@@ -33,8 +39,7 @@ def check_plan(plan: Plan) -> None:
     """Errors that show before anything is written: no lock, another kind of machine, source that may not be built."""
     from packaging.utils import canonicalize_name
 
-    if not plan.pylock:
-        raise RequestError("the plan has no lock, so there is nothing to install")
+    plan = with_lock(plan)
     here = (_SYSTEMS.get(sys.platform), _ARCHITECTURES.get(platform.machine().lower(), platform.machine().lower()))
     system = plan.machine.system
     # A Mac runs programs of both of its architectures.
@@ -52,35 +57,65 @@ def check_plan(plan: Plan) -> None:
     variables_of(plan)
 
 
+def with_lock(plan: Plan) -> Plan:
+    """The plan with a lock of wheels, which is empty where all of it is conda packages.
+
+    RequestError where there is nothing at all to install.
+    """
+    if plan.pylock:
+        return plan
+    if not plan.conda:
+        raise RequestError("the plan has no lock, so there is nothing to install")
+    return msgspec.structs.replace(plan, pylock=_EMPTY_LOCK)
+
+
 def build(
     plan: Plan,
     new: Path,
     *,
+    final: Path,
     name: str,
     created: datetime,
     changed: datetime,
+    old: Path | None = None,
     offline: bool = False,
     report: Reporter,
 ) -> None:
     """Make the environment of `plan` in the directory `new`, which is not there yet; its state is written last.
 
-    `name` is shown by the prompt of an active shell. The directory can be renamed afterwards. With `offline` only what
-    `uv` has in its cache is installed. Failures of uv are told apart by `uv.explain_failure`; what was built by then is
-    left to the caller.
+    It is made for the place `final`: without conda packages the directory can be renamed to anything, with them only
+    to that. `old` is the environment whose place it takes, if there is one. `name` is shown by the prompt of an active
+    shell. With `offline` only what is in the caches is installed. Failures of uv are told apart by
+    `uv.explain_failure`; what was built by then is left to the caller.
     """
-    report.step(f"making a virtual environment with Python {plan.python}")
-    _make_virtual_environment(plan, new, name=name, report=report)
-    layout.own_directory(new).mkdir()
-    report.step("installing packages with uv")
-    _install(plan, new, offline=offline, report=report)
-    library = layout.library_of(new)
-    if library is None:
-        raise ToolError("`uv` made an environment without a library", reasons=(f"`{new}`",))
-    variables = variables_of(plan)
-    if variables:
-        write_whole(library / layout.VARIABLES_FILE, startup_lines(variables))
+    plan = with_lock(plan)
+    packages = read_lock(plan.pylock)
+    with_venv = not plan.has_conda_python and (packages or not plan.conda or needs_placeholder(plan))
+    if with_venv:
+        report.step(f"making a virtual environment with Python {plan.python}")
+        _make_virtual_environment(plan, new, name=name, report=report)
+    layout.own_directory(new).mkdir(parents=True)
+    if plan.conda:
+        python = _python_version(new) if with_venv else None
+        link_conda_packages(plan, new, final=final, old=old, python=python, when=changed, offline=offline, report=report)
+    if packages or with_venv:
+        report.step("installing packages with uv")
+        _install(plan, new, offline=offline, report=report)
+        point_scripts_at(new, final)
+    _set_variables(plan, new)
     note_made_files(new)
     write_state(new, EnvironmentState(plan=plan, gpuenv=__version__, created=created, changed=changed))
+
+
+def _set_variables(plan: Plan, new: Path) -> None:
+    library = layout.library_of(new)
+    if library is None and not plan.conda:
+        raise ToolError("`uv` made an environment without a library", reasons=(f"`{new}`",))
+    variables = variables_of(plan)
+    if variables and library:
+        write_whole(library / layout.VARIABLES_FILE, startup_lines(variables))
+    elif variables:
+        set_conda_variables(new, variables)
 
 
 def _make_virtual_environment(plan: Plan, new: Path, *, name: str, report: Reporter) -> None:
@@ -102,9 +137,19 @@ def _make_virtual_environment(plan: Plan, new: Path, *, name: str, report: Repor
 def _install(plan: Plan, new: Path, *, offline: bool, report: Reporter) -> None:
     lock = layout.lock_text_path(new)
     write_whole(lock, plan.pylock)
-    command: list[str | Path] = ["pip", "sync", "--preview-features", "pylock", "--python", new]
-    command += ["--allow-empty-requirements", "--only-binary", ":all:", *(["--offline"] if offline else [])]
     packages = read_lock(plan.pylock)
+    command: list[str | Path]
+    if plan.conda:
+        # `sync` would take away what conda put there.
+        if plan.has_conda_python:
+            check_runs(new)
+        if not packages:
+            return
+        command = ["pip", "install", "--preview-features", "pylock", "--python", layout.python_of(new)]
+        command += ["--no-deps", "--break-system-packages"]
+    else:
+        command = ["pip", "sync", "--preview-features", "pylock", "--python", new, "--allow-empty-requirements"]
+    command += ["--only-binary", ":all:", *(["--offline"] if offline else [])]
     # After `--only-binary :all:`, a package is built from source only where it is named here.
     command += [word for package in packages if package.only_source for word in ("--no-binary", package.name)]
     # A directory or repository, which has no hash, is in the lock only if the plan names it as source.
@@ -114,7 +159,7 @@ def _install(plan: Plan, new: Path, *, offline: bool, report: Reporter) -> None:
         constraints = layout.own_directory(new) / "build-constraints.txt"
         write_whole(constraints, "".join(f"{line}\n" for line in plan.build_constraints))
         command += ["--build-constraints", constraints]
-    completed = uv.run_uv([*command, lock], on_line=_progress(report))
+    completed = uv.run_uv([*command, *(["-r"] if plan.conda else []), lock], on_line=_progress(report))
     if completed.status != 0:
         raise uv.explain_failure(completed, "installing")
 

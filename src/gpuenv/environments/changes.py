@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gpuenv.environments import layout
-from gpuenv.environments.build import build, check_plan
+from gpuenv.environments.build import build, check_plan, with_lock
 from gpuenv.environments.failures import refusals_explained
 from gpuenv.environments.foreign import check_foreign
 from gpuenv.environments.leftovers import sweep, sweep_neighbours
@@ -34,13 +34,25 @@ def create(plan: Plan, prefix: Path, *, report: Reporter, force: bool = False, o
     or another writer, IntegrityError for a file that is not the planned one.
     """
     prefix = real_prefix(prefix)
+    plan = with_lock(plan)
     check_plan(plan)
     with _changing(prefix, "creating"):
         _check_place(prefix, force=force)
         now = datetime.now(UTC)
         new = layout.beside(prefix, "new")
         check_space(plan, prefix.parent, report=report)
-        build(plan, new, name=prefix.name, created=now, changed=now, offline=offline, report=report)
+        old = prefix if layout.is_environment(prefix) else None
+        build(
+            plan,
+            new,
+            final=prefix,
+            name=prefix.name,
+            created=now,
+            changed=now,
+            old=old,
+            offline=offline,
+            report=report,
+        )
         put_in_place(new, prefix)
         return Environment(prefix=prefix, state=read_state(prefix))
 
@@ -61,6 +73,7 @@ def replace(
     environment that the plan was made from; UnavailableError when it was changed since. Else as `create`.
     """
     prefix = real_prefix(prefix)
+    plan = with_lock(plan)
     check_plan(plan)
     if not os.path.lexists(prefix.parent):
         read_state(prefix)
@@ -76,7 +89,17 @@ def replace(
         new = layout.beside(prefix, "new")
         check_space(plan, prefix.parent, report=report)
         now = datetime.now(UTC)
-        build(plan, new, name=prefix.name, created=old.created, changed=now, offline=offline, report=report)
+        build(
+            plan,
+            new,
+            final=prefix,
+            name=prefix.name,
+            created=old.created,
+            changed=now,
+            old=prefix,
+            offline=offline,
+            report=report,
+        )
         if carried := carry_over(prefix, new):
             report.detail(f"kept {len(carried)} files of your own, such as `{carried[0]}`")
         shutil.copymode(prefix, new)

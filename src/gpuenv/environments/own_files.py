@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gpuenv.environments import layout
+from gpuenv.environments.conda_meta import read_conda_meta
 from gpuenv.environments.switch import write_whole
 from gpuenv.errors import FormatError
 from gpuenv.model import from_json, to_json
@@ -37,7 +38,7 @@ def carry_over(old: Path, new: Path) -> tuple[str, ...]:
 
     Where `new` has something of that name, it stays.
     """
-    taken = _made(old) | _recorded(old)
+    taken = _made(old) | _recorded(old) | _of_conda(old)
     carried: list[str] = []
     for name, source in _entries(old):
         target = _counterpart(source, old, new)
@@ -79,6 +80,23 @@ def _counterpart(source: Path, old: Path, new: Path) -> Path:
     if libraries[0] and libraries[1] and source.parent == libraries[0]:
         return libraries[1] / source.name
     return new / source.relative_to(old)
+
+
+def _of_conda(prefix: Path) -> set[str]:
+    """The entries that conda packages own, also such as conda put there later, and the records of them."""
+    library = layout.library_of(prefix)
+    packages, _ = read_conda_meta(prefix)
+    meta = prefix / "conda-meta"
+    records = {f"conda-meta/{path.name}" for path in meta.glob("*.json")} if meta.is_dir() else set()
+    found = records | {"conda-meta/history"}
+    inside = f"{library.relative_to(prefix).as_posix()}/" if library else None
+    for package in packages:
+        for path in package.files:
+            if inside and path.startswith(inside):
+                found.add(_LIBRARY + path[len(inside) :].partition("/")[0])
+            else:
+                found.add(path)
+    return found
 
 
 def _made(prefix: Path) -> set[str]:

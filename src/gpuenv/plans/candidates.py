@@ -132,8 +132,17 @@ class Candidates(dict[str, list[Candidate]]):
 
     @property
     def virtual_packages(self) -> tuple[tuple[str, str, str], ...]:
-        """What the machines offer, as conda packages ask for it: name, version, build."""
-        return self.setting.virtual_packages if self.view else ()
+        """What the machines offer, as conda packages ask for it: name, version, build. Their Python is among it where no
+        channel has one.
+        """
+        if self.view is None:
+            return ()
+        python = self.setting.first.python
+        if not python or self.view.has("python"):
+            return self.setting.virtual_packages
+        # A bound such as >=3.11.4 is asked of the newest patch that could exist.
+        abi = ("python_abi", python, f"0_cp{python.replace('.', '')}")
+        return (*self.setting.virtual_packages, ("python", f"{python}.99", "0_cpython"), abi)
 
     def knows(self, name: str) -> bool:
         """Whether the catalog or a channel has packages of that name."""
@@ -167,9 +176,11 @@ class Candidates(dict[str, list[Candidate]]):
         tracked = [set.intersection(*(set(one.track_features) for one in there)) for there in records if there]
         return frozenset().union(*tracked)
 
-    async def plain_records(self, name: str, subdir: str) -> list[RepoDataRecord]:
-        """The records of a package that is not judged, in one directory of its channel."""
-        return await self.view.fetch_of(name, subdir) if self.view else []
+    async def plain_records(self, name: str, subdir: str, *, newest: bool) -> tuple[list[RepoDataRecord], bool]:
+        """The records of a package that is not judged, in one directory of its channel; with `newest` only those of its
+        newest releases. And whether there are more.
+        """
+        return await self.view.fetch_of(name, subdir, newest=newest) if self.view else ([], False)
 
 
 def find_candidates(specs: tuple[GpuSpec, ...], setting: Setting) -> Candidates:

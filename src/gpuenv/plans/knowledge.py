@@ -35,7 +35,7 @@ class Knowledge:
     `further` are builds that the catalog does not hold, by project. `can_learn` says whether unread wheels may be
     looked into at all: then they count as good until they are read. `channels` are the conda channels of the request;
     of their packages all that was read counts (`needs`), since metadata may say little. `closed` are channels from
-    which no package could be had.
+    which no package could be had, `absent` those on disk that list packages which are not there.
     """
 
     can_learn: bool = False
@@ -45,6 +45,7 @@ class Knowledge:
     channels: Channels | None = None
     needs: dict[WheelRelease, Needs] = field(default_factory=dict)
     closed: dict[str, str] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
     _judged: dict[tuple[int, str, bool], tuple[Needs, tuple[Finding, ...]]] = field(default_factory=dict)
     _machines: dict[int, tuple[Machine, str]] = field(default_factory=dict)
     _with_code: dict[int, tuple[Build, Build]] = field(default_factory=dict)
@@ -57,7 +58,10 @@ class Knowledge:
     def is_learnable(self, build: Build) -> bool:
         """Whether reading its wheels may still tell what nobody has read."""
         unread = self._unread(build)
-        is_closed = build.channel in self.closed or (build.record is not None and not _is_there(build.record.url))
+        if unread and build.record is not None and not _is_there(build.record.url):
+            self.absent[build.channel or ""] = build.record.file_name
+            return False
+        is_closed = build.channel in self.closed
         return self.can_learn and bool(unread) and not is_closed and not any(one in self.unreadable for one in unread)
 
     def unread(self, builds: Iterable[Build]) -> dict[WheelRelease, Build]:

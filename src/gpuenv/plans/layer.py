@@ -118,8 +118,8 @@ class _Tiers:
         return best
 
     def _without_spots_later(self, tier: Tier, tiers: list[Tier]) -> Layer | None:
-        """The layer of a later tier, where a package that was asked for is sure to be on the CPU in this one and nothing
-        is in that: to solve this one first would be in vain.
+        """The layer of a later tier in which nothing is on the CPU that could be on the GPU, where in this one some
+        package that was asked for is sure to be: to solve this one first would be in vain.
         """
         later = [one for one in tiers if tier < one < Tier.BY_HAND]
         if not (self.setting.prefers_gpu and later) or not self._is_wanting(tier, later[-1]):

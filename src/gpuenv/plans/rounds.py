@@ -216,7 +216,8 @@ class Rounds:
     def _learned(self, layer: Layer, outside: tuple[Outside, ...]) -> Iterator[Learned]:
         for release, file in self.learner.files.items():
             candidate = _candidate_of(release, layer)
-            if candidate is None or release not in self.setting.knowledge.code:
+            known = self.setting.knowledge
+            if candidate is None or not (release in known.code or release in known.needs):
                 continue
             against = objections(candidate)
             yield Learned(
@@ -245,7 +246,8 @@ class Rounds:
             if place not in knowledge.closed:
                 yield f"`{wheel}` {version} was not looked into: {reason}"
         view = self.setting.view
-        for channel, reason in knowledge.closed.items():
+        absent = {channel: f"it lists `{file}`, which is not there" for channel, file in knowledge.absent.items()}
+        for channel, reason in {**absent, **knowledge.closed}.items():
             name = printable_channel(channel, view.channels.places) if view else channel
             yield f"what the machine code in packages of `{name}` is for was not read: {reason}"
         yield from self.problems
@@ -291,8 +293,11 @@ class Rounds:
 
 
 def _candidate_of(release: WheelRelease, layer: Layer) -> Candidate | None:
-    """The build whose code a wheel holds; of several the best."""
+    """The build whose code a wheel or a conda package holds; of several the best."""
     wheel, version, index = release
+    for one in (one for builds in layer.candidates.values() for one in builds if one.build.channel == index):
+        if one.build.record is not None and one.build.record.file_name == wheel:
+            return one
     found = [
         one
         for builds in layer.candidates.values()

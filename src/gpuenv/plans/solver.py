@@ -46,7 +46,10 @@ class Solution:
 
 @dataclass(slots=True, kw_only=True)
 class _Records:
-    """The candidates as rattler asks for them (`rattler.RepoDataSource`), and whatever else the channels have."""
+    """The candidates as rattler asks for them (`rattler.RepoDataSource`), and whatever else the channels have.
+
+    With `newest` only the newest releases of packages that are not judged; `is_part` tells whether that left any out.
+    """
 
     candidates: Candidates
     worst: Tier
@@ -55,6 +58,8 @@ class _Records:
     made: MadeRecords
     taken: dict[str, Candidate] = field(default_factory=dict)
     failure: GpuenvError | None = None
+    newest: bool = True
+    is_part: bool = False
 
     async def fetch_package_records(self, platform: Platform, name: PackageName) -> list[RepoDataRecord]:
         """The records of one package; those of the catalog are all `noarch`."""
@@ -62,8 +67,10 @@ class _Records:
         try:
             judged = await self.candidates.fetch(key)
             if judged is None:
-                return await self.candidates.plain_records(key, subdir)
-            return [record for record in self._admitted(key, judged) if record.subdir == subdir]
+                found, is_part = await self.candidates.plain_records(key, subdir, newest=self.newest)
+                self.is_part = self.is_part or is_part
+                return found
+            return [record for record in self.admitted(key, judged) if record.subdir == subdir]
         except GpuenvError as error:
             # rattler would tell of it in its own words.
             self.failure = error
@@ -73,7 +80,8 @@ class _Records:
         """The names of all packages that are judged."""
         return sorted(self.candidates) if str(platform) == "noarch" else []
 
-    def _admitted(self, name: str, judged: list[Candidate]) -> list[RepoDataRecord]:
+    def admitted(self, name: str, judged: list[Candidate]) -> list[RepoDataRecord]:
+        """The records of the builds that may be taken, in the order of preference that rattler obeys."""
         admitted = [one for one in judged if one.tier <= self.worst and (one.build.gpu or name not in self.gpu_only)]
         has_gpu = self.prefer_gpu and any(one.build.gpu for one in admitted)
         return [self._record(one, shun_cpu=has_gpu) for one in admitted]
@@ -111,9 +119,7 @@ def solve_layer(
     the records for further solves of the same candidates. Raises `Unsolvable` when there is no such set, and what kept
     a channel from being read.
     """
-    from rattler import GenericVirtualPackage, MatchSpec, PackageName, Version, solve
-    from rattler.package import BuildString
-
+    wanted, bounds = [*specs], [*bounds]
     source = _Records(
         candidates=candidates,
         worst=worst,
@@ -121,6 +127,24 @@ def solve_layer(
         gpu_only=gpu_only,
         made={} if made is None else made,
     )
+    try:
+        found = _solve(source, wanted, bounds)
+    except Unsolvable:
+        if not source.is_part:
+            raise
+        found = None
+    if found is None or (source.is_part and not _is_newest(found, wanted, source)):
+        # An older release of what comes along may be what a newer one of something else needs.
+        source.newest = False
+        found = _solve(source, wanted, bounds)
+    return found
+
+
+def _solve(source: _Records, specs: list[str], bounds: list[str]) -> Solution:
+    from rattler import GenericVirtualPackage, MatchSpec, PackageName, Subdir, Version, solve
+    from rattler.package import BuildString
+
+    candidates = source.candidates
     picked = run_rattler(
         _answer(
             solve(
@@ -128,7 +152,7 @@ def solve_layer(
                 gateway=_gateway(),
                 specs=[MatchSpec(spec) for spec in specs],
                 constraints=[MatchSpec(bound) for bound in bounds],
-                platforms=[*candidates.subdirs],
+                platforms=[Subdir(subdir) for subdir in candidates.subdirs],
                 virtual_packages=[
                     GenericVirtualPackage(PackageName(name), Version(version), BuildString(build))
                     for name, version, build in candidates.virtual_packages
@@ -145,6 +169,23 @@ def solve_layer(
         raise Unsolvable(str(picked).strip())
     judged = {record.name.normalized: source.taken[record.url] for record in picked if record.url in source.taken}
     return Solution(picks=judged, others=tuple(record for record in picked if record.url not in source.taken))
+
+
+def _is_newest(found: Solution, specs: list[str], source: _Records) -> bool:
+    """Whether each judged package that was asked for has the newest release that its specs and the rules admit."""
+    from rattler import MatchSpec
+
+    wanted: dict[str, list[MatchSpec]] = {}
+    for spec in specs:
+        match = MatchSpec(spec)
+        wanted.setdefault(match.name.normalized if match.name else "", []).append(match)
+    for name, matching in wanted.items():
+        pick = found.picks.get(name)
+        records = source.admitted(name, source.candidates.get(name, []))
+        admitted = [one.version for one in records if all(spec.matches(one) for spec in matching)]
+        if pick and pick.build.record and admitted and max(admitted) > pick.build.record.version:
+            return False
+    return True
 
 
 async def _answer(solving: Awaitable[list[RepoDataRecord]]) -> list[RepoDataRecord] | Exception:

@@ -70,4 +70,4 @@ def printable_request(request: Request, knowledge: Knowledge) -> Request:
     channels = knowledge.channels
     if channels is None:
         return request
-    return msgspec.structs.replace(request, channels=tuple(place.printable for place in channels.places))
+    return msgspec.structs.replace(request, channels=tuple(str(place.path or place.name) for place in channels.places))

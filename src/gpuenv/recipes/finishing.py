@@ -71,10 +71,12 @@ def finish(checked: Sequence[Checked], forms: Forms, work: Path) -> Finished:
 
 
 def _stamp(checked: Checked, name: Named, forms: Forms, *, has_cpu: bool) -> Stamp:
-    """Without a build for the CPU beside it, a build that does without a GPU only says what it wants of one."""
+    """A build of a CUDA variant requires the driver and the GPU. One for all computers alike, which looks for a GPU
+    when it runs, only says what it wants of one.
+    """
     judged = checked.judged
     specs = judged.bounds.specs if judged.bounds else ()
-    is_must = has_cpu or not checked.needs.runs_without_gpu
+    is_must = has_cpu or judged.looked.rendered.wish.is_gpu or not checked.needs.runs_without_gpu
     depends = tuple(
         spec for spec in specs if is_must and not (forms.soft_architectures and spec.startswith("__cuda_arch"))
     )

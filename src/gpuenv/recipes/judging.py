@@ -56,7 +56,8 @@ def _check(looked: Looked, siblings: Sequence[Looked]) -> Checked:
 
 def _judge(looked: Looked, needs: Needs, platform: str) -> Judged:
     wish = looked.rendered.wish
-    uses = needs.uses_gpu and needs.gpu_support is not GpuSupport.THROUGH
+    # What a sibling brings is the sibling's to ask for.
+    uses = looked.needs.uses_gpu and looked.needs.gpu_support is not GpuSupport.THROUGH
     if wish.is_gpu is False:
         return Judged(looked=looked, kind=BuiltKind.CPU)
     if not uses:

@@ -15,16 +15,29 @@ from gpuenv.recipes.wishes import ARCHITECTURE_KEYS, CUDA_KEYS, Wish, read_wish
 
 if TYPE_CHECKING:
     from rattler_build import RenderedVariant, VariantConfig
+    from rattler_build.render import RenderConfig
 
-__all__ = ["Rendered", "find_recipe", "find_variants", "render", "require_rattler_build"]
+__all__ = ["Origin", "Rendered", "find_recipe", "find_variants", "render", "render_all", "require_rattler_build"]
 
 _SKIP = "gpuenv_skip"
 _VARIANTS = ("variants.yaml", "variants.yml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What is rendered, and for what."""
+
+    recipe: Path
+    variants: tuple[Path, ...]
+    platform: str | None
+    v3: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
-    """One package that will be built. `own_string` says that the recipe sets its build string itself."""
+    """One package that will be built. `own_string` says that the recipe sets its build string itself; `place` is its
+    place among all that `origin` renders to.
+    """
 
     name: str
     version: str
@@ -33,7 +46,8 @@ class Rendered:
     own_string: bool
     variant: Mapping[str, str]
     wish: Wish
-    inner: RenderedVariant
+    place: int
+    origin: Origin
 
 
 def require_rattler_build() -> None:
@@ -68,51 +82,67 @@ def find_variants(recipe: Path, named: tuple[Path, ...]) -> tuple[Path, ...]:
 def render(recipe: Path, variants: tuple[Path, ...], *, platform: str | None, v3: bool) -> tuple[Rendered, ...]:
     """What the recipe makes of each variant, without those that it skips; RequestError for what neither can be."""
     import rattler_build
-    from rattler_build.render import RenderConfig
 
-    revision = rattler_build.RepodataRevision.V3 if v3 else rattler_build.RepodataRevision.LEGACY
-    platforms = rattler_build.PlatformConfig(target_platform=platform)
+    found, config = render_all(recipe, variants, platform=platform, v3=v3)
     try:
-        config = _read_variants(variants, platforms)
+        skipped = _skipped(recipe, config, _settings(platform, v3=v3))
+    except rattler_build.RattlerBuildError as error:
+        raise _wrong("the recipe", recipe, error) from error
+    kept = [(place, one) for place, one in enumerate(found) if _key(one.variant) not in skipped]
+    used = {key for _, one in kept for key in one.variant}
+    if not kept:
+        raise RequestError(f"the recipe `{recipe}` skips all of its variants")
+    origin = Origin(recipe=recipe, variants=variants, platform=platform, v3=v3)
+    rendered = tuple(_rendered(one, place, origin, config, used) for place, one in kept)
+    _refuse_same_names(rendered)
+    return rendered
+
+
+def render_all(
+    recipe: Path, variants: tuple[Path, ...], *, platform: str | None, v3: bool
+) -> tuple[list[RenderedVariant], VariantConfig]:
+    """All variants as rattler-build has them, skipped ones too, in an order that stays; errors as those of `render`."""
+    import rattler_build
+
+    settings = _settings(platform, v3=v3)
+    try:
+        context = rattler_build.JinjaConfig(platform=settings.platform)
+    except rattler_build.RattlerBuildError as error:
+        raise RequestError(f"`{platform}` is no platform", hints=("name it as channels do: linux-64",)) from error
+    try:
+        config = rattler_build.VariantConfig.from_files_with_context(list(variants), context)
     except rattler_build.RattlerBuildError as error:
         raise _wrong("the variants file", variants[0], error) from error
     try:
-        stage = rattler_build.Stage0Recipe.from_file(recipe, repodata_revision=revision)
-        settings = RenderConfig(platform=platforms, repodata_revision=revision)
-        found = stage.render(config, settings)
-        skipped = _skipped(recipe, config, settings)
+        stage = rattler_build.Stage0Recipe.from_file(recipe, repodata_revision=settings.repodata_revision)
+        return stage.render(config, settings), config
     except rattler_build.RattlerBuildError as error:
         raise _wrong("the recipe", recipe, error) from error
-    kept_variants = [one for one in found if _key(one.variant) not in skipped]
-    used = {key for one in kept_variants for key in one.variant}
-    kept = tuple(_rendered(one, config, used) for one in kept_variants)
-    if not kept:
-        raise RequestError(f"the recipe `{recipe}` skips all of its variants")
-    _refuse_same_names(kept)
-    return kept
 
 
-def _read_variants(paths: tuple[Path, ...], platforms: Any) -> VariantConfig:
-    from rattler_build import JinjaConfig, VariantConfig
+def _settings(platform: str | None, *, v3: bool) -> RenderConfig:
+    from rattler_build import PlatformConfig, RepodataRevision
+    from rattler_build.render import RenderConfig
 
-    if not paths:
-        return VariantConfig()
-    return VariantConfig.from_files_with_context(list(paths), JinjaConfig(platform=platforms))
+    revision = RepodataRevision.V3 if v3 else RepodataRevision.LEGACY
+    return RenderConfig(platform=PlatformConfig(target_platform=platform), repodata_revision=revision)
 
 
-def _rendered(one: RenderedVariant, config: VariantConfig, used: set[str]) -> Rendered:
+def _rendered(one: RenderedVariant, place: int, origin: Origin, config: VariantConfig, used: set[str]) -> Rendered:
     build = one.recipe.build
     string, info = str(build.string), one.hash_info
-    by_itself = f"{info.prefix}h{info.hash}_{build.number}" if info else None
+    number = build.number or 0
+    by_itself = f"{info.prefix}h{info.hash}_{number}" if info else None
     return Rendered(
         name=one.recipe.package.name,
         version=one.recipe.package.version,
         build=string,
-        build_number=build.number,
+        build_number=number,
         own_string=string != by_itself,
         variant=one.variant,
         wish=read_wish(_with_unused(one.variant, config, used)),
-        inner=one,
+        place=place,
+        origin=origin,
     )
 
 
@@ -141,7 +171,7 @@ def _agrees(row: Mapping[str, object], variant: Mapping[str, str]) -> bool:
     return all(str(row.get(name, value)) == value for name, value in variant.items())
 
 
-def _skipped(recipe: Path, config: VariantConfig, settings: Any) -> set[tuple[Any, ...]]:
+def _skipped(recipe: Path, config: VariantConfig, settings: RenderConfig) -> set[tuple[Any, ...]]:
     """The variants that `build.skip` leaves out.
 
     rattler-build's interface for Python renders them all the same, so the conditions are put into the context of a

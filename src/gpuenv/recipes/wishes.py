@@ -29,12 +29,14 @@ _TORCH = re.compile(r"(?P<number>\d{1,2}\.\d)(?P<suffix>[af]?)(?P<ptx>\+PTX)?", 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """What one variant asks for. `is_gpu` None means that it says nothing of CUDA. `images` None means that its
-    architectures are not named one by one (`all-major`), so that nothing can be held against the result.
+    architectures are not named one by one (`all-major`), so that nothing can be held against the result. `listed` is
+    how the variants file has them.
     """
 
     is_gpu: bool | None = None
     cuda: CudaVersion | None = None
     images: tuple[CodeImage, ...] | None = ()
+    listed: str = ""
 
     @property
     def label(self) -> str:
@@ -43,7 +45,8 @@ class Wish:
             return "the build"
         if not self.is_gpu:
             return "the CPU variant"
-        return f"the variant for CUDA {self.cuda}" if self.cuda else "the GPU variant"
+        name = f"the variant for CUDA {self.cuda}" if self.cuda else "the GPU variant"
+        return f"{name} ({self.listed})" if self.listed else name
 
 
 def read_wish(variant: Mapping[str, str]) -> Wish:
@@ -52,12 +55,12 @@ def read_wish(variant: Mapping[str, str]) -> Wish:
     listed = next((variant[key] for key in ARCHITECTURE_KEYS if variant.get(key)), "")
     images = parse_architectures(listed)
     if said is None:
-        return Wish(is_gpu=True if images or images is None else None, images=images)
+        return Wish(is_gpu=True if images or images is None else None, images=images, listed=listed)
     if said.strip().lower() in _NO_CUDA:
         if images or images is None:
             raise RequestError(f"a variant without CUDA has the architectures `{listed}`")
         return Wish(is_gpu=False)
-    return Wish(is_gpu=True, cuda=_cuda(said), images=images)
+    return Wish(is_gpu=True, cuda=_cuda(said), images=images, listed=listed)
 
 
 def _cuda(text: str) -> CudaVersion:

@@ -52,7 +52,7 @@ RULES: tuple[Rule, ...] = (
         id="driver-match", check=driver.driver_match, source="NVIDIA, CUDA Runtime API, cudaErrorSystemDriverMismatch"
     ),
     Rule(id="driver-floor", check=floors.driver_floor, source=NVIDIA_COMPATIBILITY),
-    Rule(id="virtual-package", check=virtual.virtual_packages, source="CEP 30 and CEP 46, virtual packages of conda"),
+    Rule(id="virtual-package", check=virtual.virtual_package, source="CEP 30 and CEP 46, virtual packages of conda"),
     Rule(id="driver-generation", check=driver.driver_generation, source=NVIDIA_MATRIX),
     Rule(id="toolkit-dropped-gpu", check=toolkit.toolkit_dropped_gpu, source=NVIDIA_MATRIX),
     Rule(id="toolkit-older-than-gpu", check=toolkit.toolkit_older_than_gpu, source=NVIDIA_MATRIX),

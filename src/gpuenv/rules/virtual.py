@@ -9,10 +9,10 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from gpuenv.model import DriverState, Evidence, Finding, Machine, Needs, Verdict
 from gpuenv.rules.reading import cuda_gpus, driver_evidence, gpu_evidence, gpu_label, served_cuda
 
-__all__ = ["virtual_packages"]
+__all__ = ["virtual_package"]
 
 
-def virtual_packages(needs: Needs, machine: Machine) -> Iterator[Finding]:
+def virtual_package(needs: Needs, machine: Machine) -> Iterator[Finding]:
     """A conda package says in its metadata which driver and GPU it asks for: `__cuda >=12.4` is a driver that serves
     CUDA 12.4, `__cuda_arch >=8.0` that the oldest GPU has that compute capability. conda and mamba install it nowhere
     else, even where minor version compatibility would let it run.

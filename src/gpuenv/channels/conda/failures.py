@@ -8,7 +8,6 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from gpuenv.channels.conda.places import ChannelPlace
-
 from gpuenv.errors import FormatError, GpuenvError, UnavailableError
 
 __all__ = ["explain_gateway"]

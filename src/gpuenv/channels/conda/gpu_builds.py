@@ -29,6 +29,8 @@ _OF_CUDA = frozenset({"cuda", "cuda-version", "cudatoolkit", "pytorch-cuda", "cu
 _MARKED = re.compile(r"(?:^|[-_.])(?:gpu|cuda|cu\d{2,3})(?![a-z])|cuda\d", re.ASCII | re.MULTILINE)
 _OTHER_GPU = re.compile(r"rocm|hip(?=\d|_|$)|xpu|sycl|mps", re.ASCII)
 _FOR_CPU = re.compile(r"(?:^|[-_.])(?:cpu|mkl|eigen)(?![a-z])|cpu", re.ASCII)
+# `_py311h0a1b2c3` in `cuda126_py311h0a1b2c3_200`: of which Python a build is, and its hash.
+_OF_PYTHON = re.compile(r"(?:(?:^|_)py\d[\d.]*)?(?:(?<=\d)|_|^)h[0-9a-f]{7}(?=_|$)|(?:^|_)py\d[\d.]*(?=_|$)", re.ASCII)
 _WORD = re.compile(r"[\w.-]+", re.ASCII)
 _SELECTORS = {"pytorch-mutex": "cuda", "_tflow_select": "gpu"}
 """Packages without files of which one build goes with CPU builds and another with GPU builds."""
@@ -66,7 +68,9 @@ def builds_of_records(records: Iterable[RepoDataRecord]) -> tuple[Build, ...]:
     """The records as builds, whether they have to do with GPUs or not. What is native and not known to carry no GPU
     code is to be looked into.
     """
-    return tuple(map(_build, records))
+    # Builds that differ in their Python only ask the same of a machine, and are judged once.
+    known: dict[tuple[object, ...], Needs] = {}
+    return tuple(_build(record, known) for record in records)
 
 
 def _is_marked(record: RepoDataRecord) -> bool:
@@ -94,11 +98,16 @@ def _first_word(text: str) -> str:
     return found[0].lower() if found else ""
 
 
-def _build(record: RepoDataRecord) -> Build:
+def _build(record: RepoDataRecord, known: dict[tuple[object, ...], Needs]) -> Build:
     name = record.name.normalized
     is_library = is_cuda_package(name) or name in _SELECTORS
     gpu = not is_library and _is_marked(record) and not _is_metapackage(record)
-    needs = _needs(record, gpu=gpu, is_library=is_library)
+    told = tuple(text for text in record.depends if _asks_for_cuda(text) or text.startswith("__glibc"))
+    label = _OF_PYTHON.sub("", str(record.build)).strip("_")
+    key = (str(record.version), label, record.subdir, gpu, told, tuple(record.constrains))
+    if key not in known:
+        known[key] = _needs(record, label, gpu=gpu, is_library=is_library)
+    needs = known[key]
     framework = find_framework(name)
     may_hold_code = not gpu and not is_library and record.subdir != "noarch" and framework is None
     return Build(
@@ -130,12 +139,12 @@ def _is_metapackage(record: RepoDataRecord) -> bool:
     )
 
 
-def _needs(record: RepoDataRecord, *, gpu: bool, is_library: bool) -> Needs:
+def _needs(record: RepoDataRecord, label: str, *, gpu: bool, is_library: bool) -> Needs:
     artifact = Artifact(
         kind=ArtifactKind.CONDA,
         name=record.name.normalized,
         version=str(record.version),
-        build=str(record.build),
+        build=label,
         platforms=platforms_of(record.subdir),
     )
     glibc = glibc_of(record.depends)

@@ -10,7 +10,6 @@ from pathlib import Path
 from gpuenv.channels.conda.client import client_for
 from gpuenv.channels.conda.condarc import read_condarc
 from gpuenv.channels.conda.places import ChannelPlace, resolve_channels
-
 from gpuenv.channels.conda.view import Channels
 from gpuenv.errors import RequestError
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gpuenv.channels.conda.places import ChannelPlace, without_secrets
-
 from gpuenv.model import LockedConda
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Conda channels: which ones are meant, what their records say, and those records as builds that the rules judge."""

@@ -1,0 +1,107 @@
+"""The conda part of an environment that is being built: its packages, and their history."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from gpuenv.artifacts.conda_index import subdir_of
+from gpuenv.environments import layout
+from gpuenv.environments.conda_history import asked_specs, history_with, read_history, write_history
+from gpuenv.environments.conda_install import link_packages
+from gpuenv.environments.conda_meta import is_placeholder, read_conda_meta
+from gpuenv.environments.conda_packages import cached_packages
+from gpuenv.environments.conda_python import needs_placeholder, placeholder_python
+from gpuenv.environments.leftovers import delete_tree
+from gpuenv.errors import FormatError
+from gpuenv.model import LockedConda, Plan, Reporter
+
+__all__ = ["asked_of_conda", "dist_name", "link_conda_packages"]
+
+_TYPED = re.compile(r"\s*(?:[^\s\[\]]+::)?(?P<name>[A-Za-z0-9_.-]+?)(?=[\s=<>!~\[;|]|$)(?P<rest>.*)", re.DOTALL)
+
+
+def link_conda_packages(
+    plan: Plan,
+    new: Path,
+    *,
+    final: Path,
+    old: Path | None,
+    python: str | None,
+    when: datetime,
+    offline: bool,
+    report: Reporter,
+) -> None:
+    """Put the conda packages of `plan` into `new`, and write its history on from that of `old`.
+
+    `python` is the version of a Python that is there and not conda's. Errors as those of `cached_packages` and
+    `link_packages`.
+    """
+    report.step("fetching conda packages")
+    packages = [*cached_packages(plan.conda, plan.request, offline=offline, report=report)]
+    report.step("linking conda packages")
+    asked = asked_of_conda(plan)
+    work = layout.own_directory(new) / "placeholder"
+    try:
+        if python and needs_placeholder(plan):
+            packages.append(placeholder_python(python, _subdir_of(plan), work))
+        link_packages(packages, new, final=final, requested=asked, report=report)
+    finally:
+        delete_tree(work)
+    _go_on(new, old, plan.conda, asked, when)
+
+
+def asked_of_conda(plan: Plan) -> dict[str, str]:
+    """The specs of the request that conda packages answer, by package, as conda's tools read them."""
+    from rattler import MatchSpec
+    from rattler.exceptions import InvalidMatchSpecError
+
+    there = {package.name for package in plan.conda}
+    found: dict[str, str] = {}
+    for typed in plan.request.specs:
+        word = _TYPED.fullmatch(typed)
+        name = word["name"].lower() if word else ""
+        name = name if name in there else name.replace("_", "-")
+        if word is None or name not in there:
+            continue
+        text = f"{name}{word['rest'] if word['rest'][:1] in {'', ' ', '[', '='} else ' ' + word['rest']}".strip()
+        with suppress(InvalidMatchSpecError):
+            found[name] = str(MatchSpec(text))
+    return found
+
+
+def dist_name(package: LockedConda) -> str:
+    """The package as a history names it."""
+    channel = package.channel.rstrip("/")
+    return f"{channel}/{package.subdir}::{package.name}-{package.version}-{package.build}"
+
+
+def _go_on(
+    new: Path, old: Path | None, now: Iterable[LockedConda], asked: Mapping[str, str], when: datetime
+) -> None:
+    before = [one.locked for one in read_conda_meta(old)[0] if not is_placeholder(one.locked)] if old else []
+    was, is_ = {dist_name(one) for one in before}, {dist_name(one) for one in now}
+    text, earlier = "", {}
+    if old:
+        with suppress(OSError):
+            text = (old / "conda-meta" / "history").read_text("utf-8", "replace")
+        with suppress(FormatError):
+            earlier = asked_specs(read_history(old))
+    text = history_with(
+        text,
+        when=when,
+        command=sys.argv,
+        came=is_ - was,
+        went=was - is_,
+        asked=[spec for name, spec in asked.items() if earlier.get(name) != spec],
+        dropped=[name for name in earlier if name not in asked],
+    )
+    write_history(new, text)
+
+
+def _subdir_of(plan: Plan) -> str:
+    return subdir_of(plan.machine.platform)
