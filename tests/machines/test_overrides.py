@@ -138,3 +138,40 @@ def test_any_value_is_believed_or_refused(environ: dict[str, str]) -> None:
     except RequestError:
         return
     assert virtual_packages(machine)
+
+
+def build_of(package: str, machine: Machine) -> str | None:
+    """The build string of a virtual package."""
+    return next((build for name, _, build in virtual_packages(machine) if name == package), None)
+
+
+@pytest.mark.parametrize(
+    ("os", "name", "package", "version"),
+    [
+        ("linux", "LINUX", "__linux", "5.15.0.1"),
+        ("macos", "OSX", "__osx", "11.3.1"),
+        ("windows", "WIN", "__win", "10.0.19044"),
+    ],
+)
+def test_the_version_of_the_system_is_believed_on_that_system_only(
+    os: str, name: str, package: str, version: str
+) -> None:
+    """CEP 30: the variable of another system is ignored, and an empty one says nothing."""
+    assert version_of(package, overridden(f"os={os}", **{name: version})) == version
+    assert version_of(package, overridden(f"os={os}", **{name: ""})) == version_of(package, parse_machine(f"os={os}"))
+    other = "linux" if os != "linux" else "macos"
+    assert overridden(f"os={other}", **{name: version}) == parse_machine(f"os={other}")
+
+
+def test_the_processor_is_believed() -> None:
+    """CEP 30: the build string of `__archspec`, with version 1; an empty value says nothing."""
+    machine = overridden("os=linux,arch=x86_64", ARCHSPEC="x86_64_v3")
+    assert (version_of("__archspec", machine), build_of("__archspec", machine)) == ("1", "x86_64_v3")
+    assert build_of("__archspec", overridden("os=linux,arch=x86_64", ARCHSPEC="")) == "x86_64"
+
+
+@pytest.mark.parametrize(("name", "text"), [("LINUX", "five"), ("LINUX", "5.15-generic"), ("ARCHSPEC", "a=b")])
+def test_what_is_no_version_or_processor_is_refused(name: str, text: str) -> None:
+    """The variable is named."""
+    with pytest.raises(RequestError, match=f"^CONDA_OVERRIDE_{name}: "):
+        overridden("os=linux", **{name: text})

@@ -21,17 +21,13 @@ class HashedSource:
         self.name = source.name
         self.location = source.location
         self.size_bytes = source.size_bytes
+        self.fetched_bytes = source.fetched_bytes
         self._source = source
         self._sha256 = hashlib.sha256()
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._at = 0
         self._held: dict[int, bytes] = {}
         self._held_bytes = 0
-
-    @property
-    def fetched_bytes(self) -> int:
-        """As the source."""
-        return self._source.fetched_bytes
 
     def read(self, start: int, stop: int) -> bytes:
         """As the source."""
@@ -43,6 +39,7 @@ class HashedSource:
         for chunk in self._source.stream(start, stop):
             self._take(at, chunk)
             at += len(chunk)
+            self.fetched_bytes = self._source.fetched_bytes
             yield chunk
 
     def finish(self) -> tuple[str, str]:

@@ -12,10 +12,11 @@ from typing import Any
 from gpuenv.artifacts.conda_index import CONDA_ENDINGS
 from gpuenv.artifacts.listed_files import read_regular
 from gpuenv.channels.conda.places import without_secrets
-from gpuenv.errors import FormatError
-from gpuenv.model import LockedConda, printable
+from gpuenv.errors import FormatError, GpuenvError
+from gpuenv.model import LockedConda, Request, printable
 
-__all__ = ["PLACEHOLDER_CHANNEL", "CondaPackage", "is_placeholder", "missing_files", "read_conda_meta"]
+__all__ = ["PLACEHOLDER_CHANNEL", "CondaPackage", "is_placeholder", "channel_names",
+    "missing_files", "read_conda_meta"]
 
 PLACEHOLDER_CHANNEL = "gpuenv-placeholder"
 """The channel of the record that stands for a Python which is not conda's."""
@@ -54,6 +55,17 @@ def read_conda_meta(prefix: Path) -> tuple[tuple[CondaPackage, ...], tuple[str, 
             continue
         found[one.locked.name] = one
     return tuple(found[name] for name in sorted(found)), tuple(problems)
+
+
+def channel_names(request: Request) -> dict[str, str]:
+    """What users call the channels of a request, by address; none where its words do not say."""
+    from gpuenv.channels.conda.opening import open_channels
+
+    try:
+        channels = open_channels(request.channels, specs=request.specs)
+    except GpuenvError:
+        return {}
+    return {place.address: place.name for place in channels.places} if channels else {}
 
 
 def missing_files(prefix: Path, packages: Iterable[CondaPackage]) -> Iterator[str]:

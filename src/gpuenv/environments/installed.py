@@ -1,15 +1,18 @@
-"""What is installed in an environment, read from the metadata of its distributions; nothing is imported."""
+"""What is installed in an environment, read from the metadata of its packages; nothing is imported."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from gpuenv.artifacts.conda_prefix import find_conda_packages
 from gpuenv.channels.pylock import LockedPackage, read_lock
 from gpuenv.environments import layout
-from gpuenv.environments.state import load
+from gpuenv.environments.conda_meta import channel_names, is_placeholder, read_conda_meta
+from gpuenv.environments.state import Environment, load
 from gpuenv.model import InstalledPackage, Plan, PlannedPackage, Verdict
 
 __all__ = ["Distribution", "InstalledPackage", "list_packages", "read_distributions"]
@@ -31,21 +34,63 @@ def list_packages(prefix: Path) -> tuple[InstalledPackage, ...]:
     environment = load(prefix)
     planned = _planned_by_distribution(environment.plan)
     locked = {package.name: package for package in read_lock(environment.plan.pylock)}
-    return tuple(
+    found = [
         _describe(distribution, planned.get(distribution.key), locked.get(distribution.key))
         for distribution in read_distributions(environment.prefix)
-    )
+    ]
+    if environment.plan.conda or (environment.prefix / "conda-meta").is_dir():
+        found = sorted([*found, *_conda_packages(environment)], key=lambda one: one.name.lower())
+    return tuple(found)
 
 
 def read_distributions(prefix: Path) -> tuple[Distribution, ...]:
-    """The distributions in the library of `prefix`, by name. Remains without metadata are passed over."""
+    """The distributions in the library of `prefix`, by name, but for those that conda packages brought.
+
+    Remains without metadata are passed over.
+    """
     library = layout.library_of(prefix)
-    found = (_read(distribution) for distribution in metadata.distributions(path=[str(library)])) if library else ()
+    of_conda = find_conda_packages(prefix)[1] if (prefix / "conda-meta").is_dir() else frozenset()
+    found = (
+        _read(distribution)
+        for distribution in (metadata.distributions(path=[str(library)]) if library else ())
+        if not of_conda or _place_of(distribution, prefix) not in of_conda
+    )
     by_key: dict[str, Distribution] = {}
     for distribution in found:
         if distribution:
             by_key.setdefault(distribution.key, distribution)
     return tuple(by_key[key] for key in sorted(by_key))
+
+
+def _place_of(distribution: metadata.Distribution, prefix: Path) -> str:
+    """Where the metadata are, from the prefix and as `find_conda_packages` compares it."""
+    place = getattr(distribution, "_path", None)
+    return place.relative_to(prefix).as_posix().casefold() if isinstance(place, Path) else ""
+
+
+def _conda_packages(environment: Environment) -> Iterator[InstalledPackage]:
+    """The conda packages that are there. What another tool put there or changed was never judged."""
+    planned = {package.name: package for package in environment.plan.packages}
+    locked = {package.name: package for package in environment.plan.conda}
+    names = channel_names(environment.plan.request)
+    for package in read_conda_meta(environment.prefix)[0]:
+        one = package.locked
+        if is_placeholder(one):
+            continue
+        own, of_plan = planned.get(one.name), locked.get(one.name)
+        is_same = of_plan is not None and (of_plan.version, of_plan.build) == (one.version, one.build)
+        verdict = (own.verdict if is_same else Verdict.UNKNOWN) if own else None
+        yield InstalledPackage(
+            name=one.name,
+            version=one.version,
+            package=own.name if own else None,
+            build=one.build,
+            source=names.get(one.channel.rstrip("/"), one.channel.rstrip("/")),
+            gpu=bool(own and own.gpu),
+            gpu_support=own.gpu_support if own else None,
+            verdict=verdict,
+            planned=None if is_same or of_plan is None else f"{of_plan.version} {of_plan.build}",
+        )
 
 
 def _read(distribution: metadata.Distribution) -> Distribution | None:

@@ -111,7 +111,9 @@ def scripts_of(prefix: Path) -> Path:
 
 
 def python_of(prefix: Path) -> Path:
-    """The interpreter of an environment."""
+    """The interpreter of an environment. On Windows conda's own lies at the top."""
+    if os.name == "nt" and not (prefix / "Scripts" / "python.exe").exists() and (prefix / "conda-meta").is_dir():
+        return prefix / "python.exe"
     return scripts_of(prefix) / ("python.exe" if os.name == "nt" else "python")
 
 

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from gpuenv.channels import uv
+from gpuenv.environments.conda_packages import is_cached
 from gpuenv.errors import UnavailableError
 from gpuenv.model import Plan, Reporter
 
@@ -16,12 +17,13 @@ _UNPACKED = 2.5  # a GPU wheel unpacked against its file, roughly
 
 
 def check_space(plan: Plan, parent: Path, *, report: Reporter) -> None:
-    """UnavailableError when the wheels of `plan` certainly cannot fit below `parent`; a word when it looks tight.
+    """UnavailableError when the packages of `plan` certainly cannot fit below `parent`; a word when it looks tight.
 
     Certain is only the size of the files themselves. Where uv links from its cache, what is cached needs no new
     space, so the whole cache counts in favour.
     """
     size = sum(wheel.size_bytes or 0 for wheel in plan.wheels)
+    size += sum(package.size_bytes or 0 for package in plan.conda if not is_cached(package))
     free = shutil.disk_usage(parent).free
     if free >= size * _UNPACKED:
         return

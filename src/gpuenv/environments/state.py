@@ -58,7 +58,9 @@ class Environment:
     @property
     def problem(self) -> str | None:
         """Why it cannot run as it is, None when nothing is seen to be wrong."""
-        if not self.python.exists():
+        # An environment of conda packages alone may have no Python, or a stand-in for one.
+        needs_python = not self.plan.conda or bool(self.plan.wheels)
+        if needs_python and not self.python.exists():
             return f"its Python is gone: `{os.path.realpath(self.python)}`"
         return None
 

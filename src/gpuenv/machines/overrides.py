@@ -22,6 +22,12 @@ from gpuenv.versions import ComputeCapability, CudaVersion, LibcVersion
 __all__ = ["apply_overrides"]
 
 _CUDA, _CUDA_ARCH, _GLIBC = "CONDA_OVERRIDE_CUDA", "CONDA_OVERRIDE_CUDA_ARCH", "CONDA_OVERRIDE_GLIBC"
+_ARCHSPEC = "CONDA_OVERRIDE_ARCHSPEC"
+_RELEASES = {
+    OperatingSystem.LINUX: "CONDA_OVERRIDE_LINUX",
+    OperatingSystem.MACOS: "CONDA_OVERRIDE_OSX",
+    OperatingSystem.WINDOWS: "CONDA_OVERRIDE_WIN",
+}
 _NVIDIA_MODULES = {"nvidia", "nvidia-open", "nvgpu"}
 
 
@@ -36,6 +42,10 @@ def apply_overrides(machine: Machine, environ: Mapping[str, str]) -> Machine:
         machine = _with_capability(machine, capability.strip())
     if (glibc := variable(_GLIBC, environ)) is not None:
         machine = _with_glibc(machine, glibc.strip())
+    if release := (variable(_RELEASES[machine.system.os], environ) or "").strip():
+        machine = _with_release(machine, release, _RELEASES[machine.system.os])
+    if processor := (variable(_ARCHSPEC, environ) or "").strip():
+        machine = _with_processor(machine, processor)
     return machine
 
 
@@ -149,3 +159,27 @@ def _with_glibc(machine: Machine, text: str) -> Machine:
         return machine
     system = msgspec.structs.replace(machine.system, glibc=value)
     return _changed(machine, "system.glibc", source=_GLIBC, system=system)
+
+
+# ---- system and processor ------------------------------------------------------------------------------------
+
+
+def _with_release(machine: Machine, text: str, name: str) -> Machine:
+    """`__linux`, `__osx` and `__win` cannot be made absent (CEP 30): only a version changes them."""
+    if not re.fullmatch(r"\d{1,9}(?:\.\d{1,9}){0,3}", text, re.ASCII):
+        raise RequestError(
+            f"{name}: {quoted(text)} is not a version such as 5.15", hints=(f"set it to a version, or `unset {name}`",)
+        )
+    system = msgspec.structs.replace(machine.system, release=text)
+    return _changed(machine, "system.release", source=name, system=system)
+
+
+def _with_processor(machine: Machine, text: str) -> Machine:
+    """The build string of `__archspec`, whose characters are those of build strings (CEP 26)."""
+    if not re.fullmatch(r"[A-Za-z0-9_.+]{1,64}", text, re.ASCII):
+        raise RequestError(
+            f"{_ARCHSPEC}: {quoted(text)} is not a processor such as x86_64_v3",
+            hints=(f"set it to a name of archspec's, or `unset {_ARCHSPEC}`",),
+        )
+    cpu = msgspec.structs.replace(machine.cpu, microarchitecture=text)
+    return _changed(machine, "cpu.microarchitecture", source=_ARCHSPEC, cpu=cpu)

@@ -38,6 +38,8 @@ def virtual_packages(machine: Machine) -> tuple[tuple[str, str, str], ...]:
 
 def _processor(machine: Machine) -> list[tuple[str, str, str]]:
     """The family of the processor: version 1 where archspec has it, 0 where the name is the platform's."""
+    if machine.cpu.microarchitecture:
+        return [("__archspec", "1", machine.cpu.microarchitecture)]
     arch = machine.system.arch
     return [("__archspec", "1" if arch in _KNOWN_ARCHITECTURES else "0", arch)]
 
@@ -65,4 +67,6 @@ def _glibc(machine: Machine) -> list[tuple[str, str, str]]:
 def _release(machine: Machine, parts: int) -> str:
     """The first numbers of the system's release, without what a distribution added; `0` when it is not known."""
     found = re.match(r"\d+(?:\.\d+)*", machine.system.release or "", re.ASCII)
+    if found and machine.sources.get("system.release", "").startswith("CONDA_OVERRIDE_"):
+        return found[0]
     return ".".join(found[0].split(".")[:parts]) if found else "0"

@@ -46,10 +46,13 @@ class System(Noun, frozen=True, kw_only=True):
 
 
 class Cpu(Noun, frozen=True, kw_only=True):
-    """The processor; `cores` are logical processors that this process may use."""
+    """The processor; `cores` are logical processors that this process may use. `microarchitecture` is a name of
+    archspec's (`x86_64_v3`), set where somebody gave one.
+    """
 
     model: str | None = None
     cores: int | None = None
+    microarchitecture: str | None = None
 
 
 class DriverState(StrEnum):

@@ -132,8 +132,8 @@ class Candidates(dict[str, list[Candidate]]):
 
     @property
     def virtual_packages(self) -> tuple[tuple[str, str, str], ...]:
-        """What the machines offer, as conda packages ask for it: name, version, build. Their Python is among it where no
-        channel has one.
+        """What the machines offer, as conda packages ask for it: name, version, build. Where no channel has a Python,
+        theirs is among it.
         """
         if self.view is None:
             return ()

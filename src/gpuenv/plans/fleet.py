@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 
@@ -20,7 +21,7 @@ from gpuenv.plans.make import make_plan
 from gpuenv.plans.pythons import PythonChoice
 from gpuenv.plans.setting import Setting
 from gpuenv.plans.specs import Wanted
-from gpuenv.plans.wanting import open_channels_once, pythons_for, wanted_of, with_python
+from gpuenv.plans.wanting import in_order, open_channels_once, pythons_for, wanted_of, with_python
 from gpuenv.plans.wording import listed
 
 __all__ = ["divide", "make_plans"]
@@ -98,7 +99,8 @@ def _plan_all(request: Request, machines: Sequence[Machine], options: _Options) 
     for platform, there in by_platform.items():
         open_channels_once(knowledge, request, offline=options.offline, report=options.report or Silence())
         wanted = wanted_of(request, platform, knowledge)
-        choice = pythons_for(request, wanted, platform, knowledge, options.interpreters)[0]
+        pythons = pythons_for(request, wanted, platform, knowledge, options.interpreters)
+        choice = in_order(pythons, wanted, partial(_setting, request, there, knowledge))[0]
         groups, why = divide(request, there, python=choice.version, knowledge=knowledge, choice=choice)
         reasons += why
         for first, *others in groups:
@@ -115,6 +117,10 @@ def _plan_all(request: Request, machines: Sequence[Machine], options: _Options) 
                 )
             )
     return PlanSet(plans=tuple(plans), reasons=tuple(reasons))
+
+
+def _setting(request: Request, machines: Sequence[Machine], knowledge: Knowledge, python: str) -> Setting:
+    return Setting.of(request, (with_assumptions(one, python or None) for one in machines), knowledge)
 
 
 def divide(

@@ -69,8 +69,8 @@ class Layer:
     def _is_shown(self, name: str, pick: Candidate) -> bool:
         if pick.build.library or pick.build.record is None:
             return not pick.build.library or name in self.named
-        # Of conda packages those that have to do with a GPU.
-        return name in self.named or any(one.build.gpu for one in self.candidates[name])
+        # Of conda packages those that have to do with a GPU; Python is named by the plan itself.
+        return (name in self.named and name != "python") or any(one.build.gpu for one in self.candidates[name])
 
 
 def choose_layer(specs: tuple[GpuSpec, ...], setting: Setting, bounds: tuple[str, ...] = ()) -> Layer:
@@ -105,7 +105,7 @@ class _Tiers:
 
     def best(self) -> Layer | None:
         """The layer of the first tier with the fewest packages on the CPU that could be on the GPU."""
-        tiers = [tier for tier in TIERS_TAKEN if tier is not Tier.WHOLE or not self.setting.allow_degraded]
+        tiers: list[Tier] = [tier for tier in TIERS_TAKEN if tier is not Tier.WHOLE or not self.setting.allow_degraded]
         best: Layer | None = None
         for tier in tiers:
             if best is not None and tier is Tier.BY_HAND:

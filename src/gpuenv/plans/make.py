@@ -28,7 +28,7 @@ from gpuenv.plans.pythons import PythonChoice
 from gpuenv.plans.rounds import Rounds, Settled
 from gpuenv.plans.setting import Setting
 from gpuenv.plans.specs import Wanted
-from gpuenv.plans.wanting import open_channels_once, printable_request, pythons_for, wanted_of, with_python
+from gpuenv.plans.wanting import in_order, open_channels_once, printable_request, pythons_for, wanted_of, with_python
 
 if TYPE_CHECKING:
     from gpuenv.targets.means import Means
@@ -70,8 +70,9 @@ def make_plan(
     machines = (machine, *others)
 
     def setting_for(python: str) -> Setting:
-        return Setting.of(request, (with_assumptions(one, python) for one in machines), knowledge)
+        return Setting.of(request, (with_assumptions(one, python or None) for one in machines), knowledge)
 
+    pythons = in_order(pythons, wanted, setting_for)
     with ExitStack() as closing:
         indexes = ProjectIndexes(policy=request.indexes, offline=offline, report=report)
         interpreter, setting, layer = _first_layer(wanted, setting_for, pythons, bounds, indexes, keep)
@@ -180,14 +181,16 @@ def _first_that_fits(
             return interpreter, setting, choose_layer(with_python(wanted, interpreter).gpu, setting, bounds)
         except NoPlanError as refusal:
             refusals.append(refusal)
-            if not any("wheels are for Python" in reason for reason in refusal.reasons):
+            # Which Pythons a channel's packages are for shows when they are solved.
+            if interpreter.spec is None and not any("wheels are for Python" in reason for reason in refusal.reasons):
                 break
     first = refusals[0]
     if len(pythons) > 1 and len(refusals) > 1:
+        place = "the channels" if pythons[0].spec else "this machine"
         found = ", ".join(one.version for one in pythons)
         raise NoPlanError(
             first.message,
-            reasons=(*first.reasons, f"Pythons found on this machine: {found}"),
+            reasons=(*first.reasons, f"Pythons found {'in' if pythons[0].spec else 'on'} {place}: {found}"),
             hints=first.hints,
             details=first.details,
         )

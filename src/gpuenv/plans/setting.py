@@ -62,7 +62,7 @@ class Setting:
         """What all machines offer (CEP 30): name, version and build of each package that every one of them has, in the
         lowest version.
         """
-        first, *others = [{name: (name, *rest) for name, *rest in virtual_packages(one)} for one in self.machines]
+        first, *others = [{one[0]: one for one in virtual_packages(machine)} for machine in self.machines]
         shared = [name for name in first if all(name in other for other in others)]
         return tuple(
             min((found[name] for found in (first, *others)), key=lambda one: _numbers(one[1])) for name in shared

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 import msgspec
 
 from gpuenv.channels.catalog import Project
 from gpuenv.channels.conda.opening import open_channels
+from gpuenv.errors import NoPlanError
 from gpuenv.machines.interpreters import Interpreter
 from gpuenv.model import Reporter, Request, Sources
 from gpuenv.plans.channel_specs import ChannelSpecs
 from gpuenv.plans.knowledge import Knowledge
+from gpuenv.plans.layer import choose_layer
 from gpuenv.plans.pythons import PythonChoice, choose_pythons, conda_pythons
+from gpuenv.plans.setting import Setting
 from gpuenv.plans.specs import GpuSpec, Wanted, read_specs
 
-__all__ = ["open_channels_once", "printable_request", "pythons_for", "wanted_of", "with_python"]
+__all__ = ["in_order", "open_channels_once", "printable_request", "pythons_for", "wanted_of", "with_python"]
 
 _PYTHON = Project(name="python")
 
@@ -55,6 +60,24 @@ def pythons_for(
         ]
         return conda_pythons(request.python, wanted.python, versions, for_wheels=wanted.needs_wheels)
     return choose_pythons(request.python, wanted.python, interpreters)
+
+
+def in_order(
+    pythons: tuple[PythonChoice, ...], wanted: Wanted, setting_for: Callable[[str], Setting]
+) -> tuple[PythonChoice, ...]:
+    """The Pythons of channels with the one first that the conda packages of a request would bring by themselves: they
+    are to be in their newest release, and not where Python is the newest.
+    """
+    specs = tuple(spec for spec in wanted.gpu if spec.from_channel and spec.name != "python")
+    if len(pythons) < 2 or pythons[0].spec is None or not specs:
+        return pythons
+    with suppress(NoPlanError):
+        layer = choose_layer(specs, setting_for(""), wanted.bounds)
+        versions = [str(record.version) for record in layer.records if record.name.normalized == "python"]
+        return tuple(
+            sorted(pythons, key=lambda one: not any(f"{found}.".startswith(f"{one.version}.") for found in versions))
+        )
+    return pythons
 
 
 def with_python(wanted: Wanted, choice: PythonChoice) -> Wanted:

@@ -21,7 +21,7 @@ from gpuenv.channels.conda.places import ChannelPlace
 from gpuenv.channels.conda.running import run_rattler
 
 if TYPE_CHECKING:
-    from rattler import Client, Gateway, RepoDataRecord
+    from rattler import Client, Gateway, RepoDataRecord, Subdir
 
 __all__ = ["ChannelView", "Channels", "newest_releases"]
 
@@ -137,7 +137,7 @@ class ChannelView:
 
         addresses = [place.fetch_address for place in self.channels.places]
         try:
-            names = run_rattler(self.channels.gateway.names(addresses, [self.subdir, "noarch"]))
+            names = run_rattler(self.channels.gateway.names(addresses, self._directories()))
         except GatewayError as error:
             raise explain_gateway(error, self.channels.places) from error
         return tuple(difflib.get_close_matches(name, {one.normalized for one in names}, n=3, cutoff=0.72))
@@ -155,13 +155,18 @@ class ChannelView:
             self._builds[name] = gpu_builds(name, self.records(name))
         return self._builds[name]
 
+    def _directories(self) -> list[Subdir]:
+        from rattler import Subdir
+
+        return [Subdir(self.subdir), Subdir("noarch")]
+
     async def _ask(self, name: str) -> tuple[RepoDataRecord, ...]:
         from rattler.exceptions import GatewayError
 
         places = (self.channels.placed[name],) if name in self.channels.placed else self.channels.places
         addresses = [place.fetch_address for place in places]
         try:
-            found = await self.channels.gateway.query(addresses, [self.subdir, "noarch"], [name], recursive=False)
+            found = await self.channels.gateway.query(addresses, self._directories(), [name], recursive=False)
         except GatewayError as error:
             raise explain_gateway(error, places) from error
         return tuple(_by_priority(found, addresses, strict=self.channels.strict))
