@@ -32,7 +32,7 @@ def test_without_variables_nothing_changes() -> None:
     """A variable that is not set says nothing, and others do not count."""
     machine = parse_machine(NODE)
     assert apply_overrides(machine, {}) is machine
-    assert apply_overrides(machine, {"CONDA_OVERRIDE_LINUX": "1", "PATH": ""}) is machine
+    assert apply_overrides(machine, {"CONDA_OVERRIDE_UNIX": "1", "PATH": ""}) is machine
 
 
 @pytest.mark.parametrize(("text", "cuda"), [("12.4", "12.4"), (" 11.8 ", "11.8"), ("12", "12.0"), ("12.4.1", "12.4")])

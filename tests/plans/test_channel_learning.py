@@ -223,3 +223,22 @@ def test_a_channel_that_is_not_there_is_told_as_such(tmp_path: Path) -> None:
     for channel in (tmp_path / "nowhere", "http://127.0.0.1:9/nowhere"):
         with pytest.raises(UnavailableError):
             plan_for(channel, NO_GPU, "tool")
+
+
+def test_what_is_installed_stays_where_it_can(tmp_path: Path) -> None:
+    """A newer release in the channel moves nothing when another package is added; `renew` does."""
+    first = LittlePackage(name="base", version="1.0")
+    tool = LittlePackage(name="tool", version="1.0", depends=("base",))
+    before = plan_for(make_channel(tmp_path, [first, tool]), NO_GPU, "tool")
+    newer = [LittlePackage(name=name, version="2.0") for name in ("base", "tool")]
+    channel = make_channel(tmp_path, [first, tool, *newer, LittlePackage(name="other", version="1.0")])
+    plan = plan_for(channel, NO_GPU, "tool", "other", keep=before)
+    assert {name: version for name, (version, _) in picked(plan).items()} == {
+        "base": "1.0",
+        "other": "1.0",
+        "tool": "1.0",
+    }
+    renewed = plan_for(channel, NO_GPU, "tool", keep=before, renew=frozenset({"tool"}))
+    assert picked(renewed)["tool"][0] == "2.0"
+    asked = plan_for(channel, NO_GPU, "tool >=2", keep=before)
+    assert picked(asked)["tool"][0] == "2.0"

@@ -97,7 +97,7 @@ class Facts:
 
     @cached_property
     def linked(self) -> tuple[tuple[str, str], ...]:
-        """Its files that are linked with CUDA, each with the library: the toolkit's, the driver's, or a static runtime."""
+        """Its files that are linked with CUDA, each with what: its libraries, the driver, a static runtime."""
         found = [
             (file.path, library.file)
             for file, library in self.sorted.linked()
@@ -119,7 +119,7 @@ class Facts:
 
     @cached_property
     def constraints(self) -> CudaConstraints:
-        """The bounds that follow from its binary. Where that does not tell its CUDA, what its record says of it counts."""
+        """The bounds that follow from its binary; where that does not tell its CUDA, its record does."""
         needs = self.binary
         if needs.cuda is None and self.told.cuda is not None:
             needs = msgspec.structs.replace(needs, cuda=self.told.cuda, cuda_newest=self.told.cuda_newest)

@@ -14,7 +14,7 @@ from gpuenv.artifacts.cache import hash_key
 from gpuenv.artifacts.conda_components import CondaComponents
 from gpuenv.artifacts.conda_packages import read_conda
 from gpuenv.artifacts.sources import LocalSource, Source, cannot_open
-from gpuenv.artifacts.tar_members import Limits, MemberKind, walk_tar
+from gpuenv.artifacts.tar_members import Limits, Member, MemberKind, walk_tar
 from gpuenv.artifacts.unpacking import Compression, unpack
 from gpuenv.audits.hashing import HashedSource
 from gpuenv.audits.repodata import Record, parse_record
@@ -33,8 +33,8 @@ _LIMITS = Limits(unpacked_bytes=1 << 30)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """What a package is. `sha256` and `md5` are None where it was not read again, since the reading of the bytes that its
-    record names was there.
+    """What a package is. `sha256` and `md5` are None where it was not read again, since the reading of the bytes that
+    its record names was there.
     """
 
     index: Record
@@ -106,6 +106,12 @@ def _read(source: Source, file: WantedFile) -> Reading:
     return reading
 
 
+def _parsed(member: Member) -> Record:
+    if member.size_bytes > _INDEX_BYTES:
+        raise FormatError(f"its `{_INDEX}` has {member.size_bytes} bytes")
+    return parse_record(b"".join(member.chunks), f"its `{_INDEX}`")
+
+
 def _read_index(source: Source) -> Record:
     try:
         if source.name.endswith(".conda"):
@@ -114,9 +120,7 @@ def _read_index(source: Source) -> Record:
             members = walk_tar(unpack(source.stream(0, source.size_bytes), Compression.BZIP2))
         for member in members:
             if member.path == _INDEX and member.kind is MemberKind.FILE and not member.is_outside:
-                if member.size_bytes > _INDEX_BYTES:
-                    raise FormatError(f"its `{_INDEX}` has {member.size_bytes} bytes")
-                return parse_record(b"".join(member.chunks), f"its `{_INDEX}`")
+                return _parsed(member)
     except FormatError as error:
         reasons = (error.message, *error.reasons)
         raise FormatError(f"`{source.name}` is no readable conda package", reasons=reasons) from error

@@ -17,6 +17,7 @@ import re
 import secrets
 import shutil
 import time
+import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -227,6 +228,10 @@ def _unpack(package: LockedConda, archive: Path, directory: Path) -> None:
     from rattler.package_streaming import extract
 
     try:
+        if archive.suffix == ".conda":
+            # rattler unpacks one without its end, which holds the list of what is in it.
+            with zipfile.ZipFile(archive) as whole:
+                whole.infolist()
         extract(archive, directory)
     except Exception as error:
         # What the system refuses has a number; what rattler finds wrong in the archive has none, whatever its type.

@@ -18,8 +18,8 @@ class Severity(StrEnum):
 
 
 class AuditFinding(Noun, frozen=True, kw_only=True):
-    """One thing that the metadata of a package says otherwise than its binary. `mendable` tells whether a repodata patch
-    puts it right.
+    """One thing that the metadata of a package say otherwise than its binary. `mendable` tells whether a repodata
+    patch puts it right.
     """
 
     rule: str

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gpuenv.channels.catalog import builds_of, find_project
-from gpuenv.model import Plan, PlannedPackage
+from gpuenv.model import LockedConda, Plan, PlannedPackage
 from gpuenv.plans.specs import Wanted
 
-__all__ = ["kept_bounds"]
+__all__ = ["kept_bounds", "kept_conda"]
 
 
 def kept_bounds(keep: Plan | None, wanted: Wanted, renew: frozenset[str]) -> tuple[str, ...]:
@@ -20,13 +20,35 @@ def kept_bounds(keep: Plan | None, wanted: Wanted, renew: frozenset[str]) -> tup
     if keep is None:
         return ()
     asked = {spec.name for spec in wanted.gpu}
+    conda = {one.name for one in keep.conda}
     moving = {one.name for one in keep.packages if one.name in renew or not _is_still_wanted(one, wanted)}
     freed = moving | _what_comes_along(moving, keep.machine.platform, keep.python)
     return tuple(
         f"{one.name} =={one.version} {one.build}"
         for one in keep.packages
-        if one.source != "inspected" and one.name not in moving and (one.name in asked or one.name not in freed)
+        if one.source != "inspected"
+        and one.name not in conda
+        and one.name not in moving
+        and (one.name in asked or one.name not in freed)
     )
+
+
+def kept_conda(keep: Plan | None, wanted: Wanted, renew: frozenset[str]) -> tuple[LockedConda, ...]:
+    """The conda packages of `keep` that stay where they can: all but those in `renew` and those of which the request
+    wants something else now.
+    """
+    if keep is None:
+        return ()
+    from rattler import MatchSpec, PackageRecord
+    from rattler.package import BuildString
+
+    specs = {spec.name: MatchSpec(spec.conda) for spec in wanted.gpu if spec.from_channel}
+
+    def stays(one: LockedConda) -> bool:
+        record = PackageRecord(one.name, one.version, BuildString(one.build), 0, one.subdir)
+        return one.name not in renew and (one.name not in specs or specs[one.name].matches(record))
+
+    return tuple(filter(stays, keep.conda))
 
 
 def _is_still_wanted(package: PlannedPackage, wanted: Wanted) -> bool:

@@ -20,7 +20,7 @@ from gpuenv.model import LockedConda, Machine, Plan, PlannedPackage, Reporter, R
 from gpuenv.plans.candidates import Candidate
 from gpuenv.plans.explain import explain
 from gpuenv.plans.indexes import ProjectIndexes
-from gpuenv.plans.keeping import kept_bounds
+from gpuenv.plans.keeping import kept_bounds, kept_conda
 from gpuenv.plans.knowledge import Knowledge
 from gpuenv.plans.layer import Layer, choose_layer
 from gpuenv.plans.learning import Learner
@@ -67,10 +67,12 @@ def make_plan(
     report.step("choosing builds for the machine")
     pythons = pythons_for(request, wanted, machine.platform, knowledge, interpreters)
     bounds = (*wanted.bounds, *kept_bounds(keep, wanted, renew))
+    kept = kept_conda(keep, wanted, renew)
     machines = (machine, *others)
 
     def setting_for(python: str) -> Setting:
-        return Setting.of(request, (with_assumptions(one, python or None) for one in machines), knowledge)
+        here = (with_assumptions(one, python or None) for one in machines)
+        return Setting.of(request, here, knowledge, kept=kept)
 
     pythons = in_order(pythons, wanted, setting_for)
     with ExitStack() as closing:

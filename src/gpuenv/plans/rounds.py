@@ -246,7 +246,10 @@ class Rounds:
             if place not in knowledge.closed:
                 yield f"`{wheel}` {version} was not looked into: {reason}"
         view = self.setting.view
-        absent = {channel: f"it lists packages that are not there, such as `{file}`" for channel, file in knowledge.absent.items()}
+        absent = {
+            channel: f"it lists packages that are not there, such as `{file}`"
+            for channel, file in knowledge.absent.items()
+        }
         for channel, reason in {**absent, **knowledge.closed}.items():
             name = printable_channel(channel, view.channels.places) if view else channel
             yield f"what the machine code in packages of `{name}` is for was not read: {reason}"

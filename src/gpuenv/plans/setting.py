@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gpuenv.machines.virtual_packages import virtual_packages
-from gpuenv.model import GpuPolicy, Machine, Request
+from gpuenv.model import GpuPolicy, LockedConda, Machine, Request
 from gpuenv.plans.knowledge import Knowledge, alike
 
 if TYPE_CHECKING:
@@ -18,15 +18,26 @@ __all__ = ["Setting"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One or more machines of one platform, each with the Python that is meant; and what was asked of the plan."""
+    """One or more machines of one platform, each with the Python that is meant; and what was asked of the plan.
+
+    `kept` are conda packages that stay where they can.
+    """
 
     machines: tuple[Machine, ...]
     gpu: GpuPolicy = GpuPolicy.PREFER
     allow_degraded: bool = False
     knowledge: Knowledge = field(default_factory=Knowledge)
+    kept: tuple[LockedConda, ...] = ()
 
     @classmethod
-    def of(cls, request: Request, machines: Iterable[Machine], knowledge: Knowledge) -> Setting:
+    def of(
+        cls,
+        request: Request,
+        machines: Iterable[Machine],
+        knowledge: Knowledge,
+        *,
+        kept: tuple[LockedConda, ...] = (),
+    ) -> Setting:
         """The setting of a request on machines, of which those count once that are alike."""
         distinct = {alike(machine): machine for machine in reversed([*machines])}
         return cls(
@@ -34,6 +45,7 @@ class Setting:
             gpu=request.gpu,
             allow_degraded=request.allow_degraded,
             knowledge=knowledge,
+            kept=kept,
         )
 
     @property

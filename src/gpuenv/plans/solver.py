@@ -6,7 +6,7 @@ may be taken, CPU builds carry `track_features`, which rattler ranks below every
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
@@ -86,6 +86,15 @@ class _Records:
         has_gpu = self.prefer_gpu and any(one.build.gpu for one in admitted)
         return [self._record(one, shun_cpu=has_gpu) for one in admitted]
 
+    def kept(self) -> Iterator[RepoDataRecord]:
+        """The records of packages that stay where they can, as far as they may be taken."""
+        view = self.candidates.view
+        for one in self.candidates.setting.kept if view else ():
+            self.candidates.judge(one.name)
+            judged = self.candidates.get(one.name)
+            records = view.records(one.name) if judged is None and view else self.admitted(one.name, judged or [])
+            yield from (record for record in records if (record.file_name, record.subdir) == (one.filename, one.subdir))
+
     def _record(self, one: Candidate, *, shun_cpu: bool) -> RepoDataRecord:
         # A build that is there for the sake of another package is taken where nothing else fits.
         shunned = (shun_cpu and not one.build.gpu) or one.build.beside is not None
@@ -157,6 +166,7 @@ def _solve(source: _Records, specs: list[str], bounds: list[str]) -> Solution:
                     GenericVirtualPackage(PackageName(name), Version(version), BuildString(build))
                     for name, version, build in candidates.virtual_packages
                 ],
+                locked_packages=[*source.kept()],
                 timeout=_TIMEOUT,
             )
         )
