@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from gpuenv.audits import audit_packages
     from gpuenv.channels.building import build_catalog, catalog_status, update_catalog, verify_release
     from gpuenv.channels.catalog import find_project, nearest_names, project_names
     from gpuenv.channels.conda.opening import configured_channels
@@ -48,10 +49,19 @@ if TYPE_CHECKING:
     from gpuenv.rules import RULES, check, report_machine
     from gpuenv.targets.check import check_targets
     from gpuenv.targets.inspect import inspect_targets
-    from gpuenv.workspaces import LockOptions, check_lock, export_lock, lock, read_request, sync
+    from gpuenv.workspaces import (
+        LockOptions,
+        check_lock,
+        export_lock,
+        lock,
+        read_request,
+        request_with_file,
+        sync,
+    )
     from gpuenv.workspaces.markers import specs_for
 
 _HOMES = {
+    "gpuenv.audits": ("audit_packages",),
     "gpuenv.channels.building": ("build_catalog", "catalog_status", "update_catalog", "verify_release"),
     "gpuenv.channels.catalog": ("find_project", "nearest_names", "project_names"),
     "gpuenv.channels.conda.opening": ("configured_channels",),
@@ -78,7 +88,7 @@ _HOMES = {
     "gpuenv.rules": ("RULES", "check", "report_machine"),
     "gpuenv.targets.check": ("check_targets",),
     "gpuenv.targets.inspect": ("inspect_targets",),
-    "gpuenv.workspaces": ("LockOptions", "check_lock", "export_lock", "lock", "read_request", "sync"),
+    "gpuenv.workspaces": ("LockOptions", "check_lock", "export_lock", "lock", "read_request", "request_with_file", "sync"),
     "gpuenv.workspaces.markers": ("specs_for",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -93,6 +103,7 @@ __all__ = [
     "Plan",
     "Preview",
     "Request",
+    "audit_packages",
     "build_catalog",
     "build_channel",
     "catalog_status",
@@ -125,6 +136,7 @@ __all__ = [
     "probe_here",
     "project_names",
     "read_request",
+    "request_with_file",
     "record_here",
     "remove",
     "report_machine",

@@ -7,6 +7,7 @@ loaded already. Sources: CEP 46 for the virtual package; conda's documentation, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Any
 
 __all__ = ["conda_subcommands", "conda_virtual_packages"]
@@ -32,7 +33,7 @@ _hook = _marker()
 def conda_virtual_packages() -> Iterator[Any]:
     """`__cuda_arch`: the lowest compute capability of the GPUs here (CEP 46).
 
-    It is found out when conda asks for its version; conda before 25 wants it at once. Where it cannot be told the
+    It is found out when conda asks for its version; older ones want it at once. Where it cannot be told the
     package is absent. Another plugin that has it (conda itself may one day) goes first, since conda stops at two.
     """
     from conda.plugins.types import CondaVirtualPackage
@@ -79,7 +80,8 @@ def _version() -> str | None:
     """The version of `__cuda_arch`, None where it is absent. Whatever goes wrong, nothing is raised into conda."""
     try:
         return _found_version()
-    except Exception:  # noqa: BLE001  (conda must work on where a driver, a file or gpuenv itself is broken)
+    except Exception:
+        # conda must work on where a driver, a file or gpuenv itself is broken.
         import logging
 
         logging.getLogger(__name__).debug("`__cuda_arch` could not be found out", exc_info=True)
@@ -90,16 +92,18 @@ def _found_version() -> str | None:
     cuda, capability = _override("cuda", r"(\d+(?:\.\d+)*)"), _override(_NAME, r"(\d+\.\d+)[af]?(?:=.*)?")
     if "" in {cuda, capability}:
         return None
-    if cuda and capability:
-        return capability
-    if cuda is None and not _conda_finds_a_driver():
+    has_driver = True if cuda else _conda_finds_a_driver()
+    if has_driver is False:
         return None
-    return _probed_version({"CONDA_OVERRIDE_CUDA": cuda, "CONDA_OVERRIDE_CUDA_ARCH": capability})
+    return capability if has_driver and capability else _probed_version(cuda, capability)
 
 
-def _probed_version(overrides: dict[str, str | None]) -> str | None:
+@cache
+def _probed_version(cuda: str | None, capability: str | None) -> str | None:
+    """What is found here, once for each process: conda asks for its virtual packages several times."""
     import gpuenv
 
+    overrides = {"CONDA_OVERRIDE_CUDA": cuda, "CONDA_OVERRIDE_CUDA_ARCH": capability}
     machine = gpuenv.probe_here(environ={name: value for name, value in overrides.items() if value})
     return next((version for name, version, _ in gpuenv.virtual_packages(machine) if name == f"__{_NAME}"), None)
 
@@ -123,12 +127,12 @@ def _override(name: str, shape: str) -> str | None:
     return found[1] if found else None
 
 
-def _conda_finds_a_driver() -> bool:
-    """Whether conda has `__cuda`, without which there is no `__cuda_arch`; True where it cannot be asked."""
+def _conda_finds_a_driver() -> bool | None:
+    """Whether conda has `__cuda`, without which there is no `__cuda_arch`; None where it cannot be asked."""
     try:
         from conda.plugins.virtual_packages.cuda import cached_cuda_version
     except ImportError:
-        return True
+        return None
     # conda keeps the answer, which it needs for `__cuda` anyway.
     return bool(cached_cuda_version())
 

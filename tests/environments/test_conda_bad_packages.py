@@ -86,7 +86,9 @@ def test_channel_that_lies(there: Path, tmp_path: Path, ending: Any, said: dict[
 @pytest.mark.parametrize("left", [0, 10, 0.5, 0.95])
 def test_truncated_archives(there: Path, tmp_path: Path, ending: Any, left: float) -> None:
     """A file that ends early is told by its hash, and where no hash was promised by what can be unpacked of it."""
-    package = LittlePackage(name="bad", files={f"{number}.txt": str(number) * 999 for number in range(50)}, ending=ending)
+    package = LittlePackage(
+        name="bad", files={f"{number}.txt": str(number) * 999 for number in range(50)}, ending=ending
+    )
     whole = made(package, tmp_path)
     path = Path(whole.url.removeprefix("file://"))
     content = path.read_bytes()

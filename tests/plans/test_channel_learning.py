@@ -11,7 +11,7 @@ import pytest
 from artifacts.range_server import RangeServer
 from gpuenv.errors import FormatError, NoPlanError, UnavailableError
 from gpuenv.machines.written import parse_machine
-from gpuenv.model import Plan, Request, Sources, Verdict
+from gpuenv.model import Plan, Request, Sources, Verdict, to_json
 from gpuenv.plans.fleet import make_plans
 from gpuenv.plans.make import make_plan
 from little_channel import LittlePackage, make_channel, python_package
@@ -131,6 +131,26 @@ def test_packages_are_read_over_http_by_ranges(tmp_path: Path) -> None:
     (learned,) = plan.explanation.learned
     assert (learned.package, learned.verdict, learned.sha256) == ("veclib", Verdict.WORKS, plan.conda[0].sha256)
     assert plan.conda[0].url == f"{server.address('chan')}/linux-64/veclib-1.0-cuda124_0.conda"
+
+
+def test_channels_with_a_login_keep_their_order_and_their_secret(tmp_path: Path) -> None:
+    """Priority is strict for addresses with a login, too, and no login is in the plan or in a message."""
+    contents: dict[str, bytes] = {}
+    for name, version in (("first", "1.0"), ("second", "2.0")):
+        channel = make_channel(tmp_path / name, [LittlePackage(name="tool", version=version)])
+        files = (path for path in channel.rglob("*") if path.is_file())
+        contents |= {f"{name}/{path.relative_to(channel).as_posix()}": path.read_bytes() for path in files}
+    with RangeServer(contents) as server:
+        server.login = "somebody:sesame"
+        words = tuple(server.address(name, login="somebody:sesame") for name in ("first", "second"))
+        request = Request(specs=("tool",), channels=words, sources=Sources.CONDA)
+        plan = make_plan(request, parse_machine(NO_GPU))
+        assert picked(plan)["tool"][0] == "1.0"
+        assert "sesame" not in to_json(plan)
+        with pytest.raises(NoPlanError) as caught:
+            make_plan(Request(specs=("tool >=2",), channels=words, sources=Sources.CONDA), parse_machine(NO_GPU))
+        error = caught.value
+        assert "sesame" not in " ".join((error.message, *error.reasons, *error.hints, error.details))
 
 
 def test_several_machines_share_what_runs_on_all(tmp_path: Path) -> None:

@@ -129,14 +129,23 @@ def test_conda_environment(tmp_path: Path) -> None:
     """Packages of conda under the names of their wheels, the part for pip, channels, and what is no wheel."""
     found = read_request(written(tmp_path, "environment.yml", ENVIRONMENT))
     assert found.python == "3.10"
-    assert found.channels == ("pytorch", "conda-forge", "nvidia")
+    assert found.conda is not None
+    assert (found.conda.channels, found.conda.only_own) == (("pytorch", "conda-forge"), True)
+    assert found.conda.specs == (
+        *("pytorch=2.3.0=py3.10_cuda12.1_cudnn8.9.2_0", "pytorch-cuda=12.1", "nvidia::cudatoolkit=11.8"),
+        *("numpy=1.26.4=py310hb13e2d6_0", "pytables", "libgcc-ng=12", "ffmpeg", "scipy >=1.10,<2"),
+        *("tensorflow=2.19=gpu_*", "pip"),
+    )
+    assert found.conda.wheels == ("rich>=13",)
     assert found.specs == (
         *("pytorch=2.3.0=cuda*", "pytorch-cuda=12.1", "cudatoolkit=11.8", "numpy=1.26.4", "tables"),
         *("scipy>=1.10,<2", "tensorflow=2.19=gpu_*", "rich>=13"),
     )
-    told = "\n".join(found.notes)
-    for text in ("libgcc-ng", "ffmpeg", "py310hb13e2d6_0", "the channels are not asked", "./here"):
+    told = "\n".join(found.conda.notes)
+    for text in ("libgcc-ng", "ffmpeg", "py310hb13e2d6_0", "the channels are not asked"):
         assert text in told
+    assert len(found.notes) == 1
+    assert "./here" in found.notes[0]
     assert read_specs(found.specs, "linux-x86_64").plain == ("numpy==1.26.4.*", "tables", "scipy<2,>=1.10", "rich>=13")
     assert found.requires.unmet(parse_machine("gpu=V100,driver=470.82.01"))
     assert not found.requires.unmet(parse_machine("gpu=V100,driver=535.129.03"))
@@ -208,6 +217,10 @@ def test_pixi(tmp_path: Path) -> None:
     assert found.specs == (
         *("pytorch >=2.5 *cuda*", "numpy==1.26", "polars=1.2", "xgboost", "pytest", "rich>=13", "foo[a,b]==1"),
     )
+    assert found.conda is not None
+    assert found.conda.channels == ("pytorch", "conda-forge")
+    assert found.conda.specs == (*("pytorch::pytorch >=2.5 *cuda*", "numpy ==1.26", "polars=1.2", "xgboost", "pytest"),)
+    assert found.conda.wheels == ("rich>=13", "foo[a,b]==1")
     assert any("lost" in note for note in found.notes)
     assert not found.requires.unmet(machine)
     old = parse_machine("gpu=V100,driver=470.82.01,glibc=2.31,os=linux,arch=aarch64")
@@ -228,7 +241,9 @@ def test_pixi_within_a_project(tmp_path: Path) -> None:
     text += '[tool.pixi.dependencies]\npytorch = "*"\n'
     found = read_request(written(tmp_path, "pyproject.toml", text))
     assert found.specs == ("pytorch", "rich")
-    assert found.channels == ("conda-forge",)
+    assert found.conda is not None
+    assert found.conda.channels == ("conda-forge",)
+    assert found.conda.wheels == ("rich",)
 
 
 def test_pylock(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from gpuenv.model import (
     LockSource,
     Plan,
     Request,
+    Sources,
     from_json,
     lock_digest,
     to_json,
@@ -146,7 +147,7 @@ def test_the_digest_leaves_new_fields_room() -> None:
     """It is of what stands in the file: a lock that lacks a field of today keeps its digest, and can be read."""
     lock = Lock(gpuenv="0", created="", request=Request(specs=("a",)), machines=(), plans=()).sealed()
     document = json.loads(to_json(lock))
-    del document["channels"]
+    del document["reasons"]
     document["digest"] = lock_digest(document)
     assert parse_lock_text(json.dumps(document), "a").request == lock.request
 
@@ -181,7 +182,8 @@ def test_what_a_project_file_can_say() -> None:
         packages = ["pytorch", "numpy<2"]
         python = ">=3.10,<3.13"
         machines = ["here", "nodes/b.json"]
-        channels = ["conda-forge"]
+        channels = ["conda-forge", "./channel", "conda-forge"]
+        only = "conda"
         gpu = "require"
         allow-degraded = true
         index-policy = "pypi"
@@ -192,6 +194,7 @@ def test_what_a_project_file_can_say() -> None:
         gpu=GpuPolicy.REQUIRE,
         allow_degraded=True,
         indexes=IndexPolicy.PYPI,
+        channels=("conda-forge", "./channel"),
+        sources=Sources.CONDA,
     )
     assert found.machines == ("here", "nodes/b.json")
-    assert found.channels == ("conda-forge",)

@@ -8,7 +8,8 @@ from gpuenv.audits.facts import Facts
 from gpuenv.audits.finding import error, evidence, warning
 from gpuenv.audits.saying import admits, bounds_on, cuda_requirements, says_gpu
 from gpuenv.audits.surroundings import Surroundings
-from gpuenv.facts.toolkits import load_toolkits
+from gpuenv.facts.architectures import find_capability
+from gpuenv.facts.toolkits import find_toolkit, load_toolkits
 from gpuenv.model import AuditFinding, Evidence
 from gpuenv.targets.cuda_constraints import known_capabilities
 from gpuenv.versions import ComputeCapability, CudaVersion
@@ -62,7 +63,7 @@ def _undeclared(facts: Facts) -> AuditFinding:
         "it has GPU code, and nothing in its metadata says so: machines without a GPU, or with a driver or a GPU that "
         "is too old, are given it",
         *_of_code(facts),
-        evidence("follows from its binary", wants, facts.file),
+        evidence("its binary asks for", wants),
         mendable=facts.mendable and bool(facts.constraints.specs),
     )
 
@@ -72,7 +73,7 @@ def _given_without_gpu(facts: Facts, *, has_cpu: bool) -> Iterator[AuditFinding]
         yield warning(
             "gpu-not-required",
             "there is a CPU build beside it, and nothing keeps it from machines without a GPU",
-            evidence("depends", "no `__cuda`", "its record"),
+            evidence("depends", "no `__cuda`", facts.said_in),
             *_of_code(facts),
             mendable=facts.mendable and facts.constraints.cuda is not None,
         )
@@ -99,8 +100,8 @@ def _of_driver(facts: Facts, around: Surroundings) -> Iterator[AuditFinding]:
         return
     admitted = [one for one in known if admits(own, str(one)) and through[one] is not False]
     words = ", ".join(own) or (f"no `__cuda`, and what {', '.join(via)} brings" if via else "no `__cuda`")
-    said = evidence("asks for", words, "its record")
-    wants = evidence("follows from its binary", constraints.cuda, facts.file)
+    said = evidence("asks for", words, facts.said_in)
+    wants = evidence("its binary asks for", constraints.cuda)
     can_mend = facts.mendable
     first = constraints.oldest_for_any or constraints.oldest
     if loose := [one for one in admitted if one < first]:
@@ -148,10 +149,11 @@ def _of_capability(facts: Facts) -> Iterator[AuditFinding]:
     own = bounds_on("__cuda_arch", (*record.depends, *record.constrains))
     known = [row.capability for row in known_capabilities(facts.platform)]
     judged = [one for one in (*known, _LATER_GPU) if one not in constraints.unsure]
+    met = [one for one in judged if _is_met(one, constraints.oldest)]
     runs = {one: constraints.admits(one) for one in judged}
     admitted = {one: admits(own, str(one)) for one in judged}
-    wants = evidence("follows from its binary", constraints.cuda_arch, facts.file)
-    loose = [one for one in judged if admitted[one] and not runs[one]]
+    wants = evidence("its binary asks for", constraints.cuda_arch)
+    loose = [one for one in met if admitted[one] and not runs[one]]
     if loose and not own:
         yield warning(
             "arch-undeclared",
@@ -162,7 +164,7 @@ def _of_capability(facts: Facts) -> Iterator[AuditFinding]:
             mendable=facts.mendable,
         )
         return
-    said = evidence("asks for", ", ".join(own), "its record")
+    said = evidence("asks for", ", ".join(own), facts.said_in)
     if loose:
         rule, why = ("arch-too-loose", "it has no code for them")
         if loose == [_LATER_GPU]:
@@ -184,6 +186,14 @@ def _of_capability(facts: Facts) -> Iterator[AuditFinding]:
             wants,
             mendable=facts.mendable,
         )
+
+
+def _is_met(capability: ComputeCapability, oldest: CudaVersion | None) -> bool:
+    """Whether a driver that may run the package still serves such GPUs; others are on no machine that could get it."""
+    row = find_capability(capability)
+    toolkit = find_toolkit(oldest) if oldest else None
+    last = row.last_driver_branch if row else None
+    return last is None or toolkit is None or toolkit.driver_branch <= last
 
 
 def _named(capabilities: Sequence[ComputeCapability]) -> str:

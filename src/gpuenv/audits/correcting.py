@@ -1,15 +1,20 @@
-"""What a repodata patch has to say so that a record asks for what its binary does."""
+"""What a repodata patch has to say so that a record asks for what its binary does.
+
+Preference is put right with `track_features` on CPU builds: a build number is part of a build's name, and rattler's
+indexer leaves build numbers in patches aside (0.28). Solvers rank what has features below all else of its name, of any
+version, so all CPU builds of a name get them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import replace
 
 import msgspec
 
 from gpuenv.audits.bounds import bounds_findings, is_only_for_gpus
 from gpuenv.audits.facts import Facts
 from gpuenv.audits.lines import missing_libraries, requirement_for
-from gpuenv.audits.preference import cpu_builds
 from gpuenv.audits.repodata import Record, as_features
 from gpuenv.audits.saying import name_of
 from gpuenv.audits.surroundings import Surroundings
@@ -22,7 +27,7 @@ _DRIVER, _CAPABILITY = "__cuda", "__cuda_arch"
 
 def corrected(record: Record, facts: Facts, around: Surroundings, *, has_cpu: bool) -> Record:
     """The record with the bounds that follow from the binary of its package, and with what it is linked with."""
-    own = Facts(entry=msgspec.structs.replace(facts.entry, record=record), contents=facts.contents)  # type: ignore[type-var]
+    own = Facts(entry=replace(facts.entry, record=record), contents=facts.contents)
     found = [*bounds_findings(own, around, has_cpu=has_cpu)]
     depends, constrains = list(record.depends), list(record.constrains)
     _mend_bounds(found, facts, depends, constrains, is_must=is_only_for_gpus(facts, has_cpu=has_cpu))
@@ -57,21 +62,15 @@ def _put(spec: str, name: str, depends: list[str], constrains: list[str], *, int
             specs.insert(min(at, len(specs)), spec)
 
 
-def marked_down(group: Sequence[Facts]) -> dict[str, str]:
-    """The features that CPU builds get, by file, so that solvers take the GPU builds of their name first."""
-    return {
-        cpu.file: " ".join((*as_features(cpu.record.track_features), f"{cpu.record.name}-cpu"))
-        for cpu in cpu_builds(group)
-        if not cpu.record.is_marked_down
-    }
+def marked_down(record: Record) -> str:
+    """The features of a CPU build, so that solvers take the GPU builds of its name first."""
+    return " ".join((*as_features(record.track_features), f"{record.name}-cpu"))
 
 
-def correction_of(facts: Facts, after: Record, *, features: str | None) -> Correction | None:
+def correction_of(before: Record, after: Record) -> Correction | None:
     """The difference between a record and what it should be, None without any."""
-    before = facts.record
     found = Correction(
         depends=after.depends if after.depends != before.depends else None,
         constrains=after.constrains if after.constrains != before.constrains else None,
-        track_features=features,
     )
     return found if found != Correction() else None

@@ -53,6 +53,11 @@ class Facts:
         return self.entry.record is not None
 
     @property
+    def said_in(self) -> str:
+        """Where what solvers go by stands, as evidence names it."""
+        return "repodata.json" if self.has_record else "its info/index.json"
+
+    @property
     def mendable(self) -> bool:
         """Whether a repodata patch reaches it."""
         repodata = self.subdir.repodata if self.subdir else None

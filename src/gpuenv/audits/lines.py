@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gpuenv.artifacts.cuda_lines import CudaLine, exact_line, line_of_file
 from gpuenv.artifacts.native_files import file_name
@@ -29,19 +29,19 @@ def line_findings(facts: Facts, around: Surroundings) -> Iterator[AuditFinding]:
 
 
 def _of_cuda(facts: Facts) -> Iterator[AuditFinding]:
-    told = set[str]()
-    for said, source in said_lines(facts.record):
-        for shown, what, path in _shown(facts):
-            if _contradict(said, shown) and source not in told:
-                told.add(source)
-                yield error(
-                    "cuda-line",
-                    f"it says that it is for CUDA {said}, and its binary is for CUDA {shown}",
-                    evidence("says", source, "its record"),
-                    evidence("shows", what, path),
-                    hints=("build it again with the CUDA that it names, or name the one that it was built with",),
-                )
-        yield from _of_newer_code(facts, said, source)
+    said = list(said_lines(facts.record))
+    wrong = [(line, source) for line, source in said if any(_contradict(line, one) for one, _, _ in _shown(facts))]
+    if wrong:
+        shown, what, path = next(one for one in _shown(facts) if _contradict(wrong[0][0], one[0]))
+        yield error(
+            "cuda-line",
+            f"it says that it is for CUDA {wrong[0][0]}, and its binary is for CUDA {shown}",
+            *(evidence("says", source, facts.said_in) for _, source in wrong),
+            evidence("shows", what, path),
+            hints=("build it again with the CUDA that it names, or name the one that it was built with",),
+        )
+    else:
+        yield from _of_newer_code(facts, said)
 
 
 def _shown(facts: Facts) -> Iterator[tuple[CudaLine, str, str]]:
@@ -61,20 +61,21 @@ def _contradict(said: CudaLine, shown: CudaLine) -> bool:
     return said.newest < shown.oldest or shown.newest < said.oldest
 
 
-def _of_newer_code(facts: Facts, said: CudaLine, source: str) -> Iterator[AuditFinding]:
-    """Code for a GPU that no toolkit of the line makes code for."""
-    for library in facts.binary.libraries or ():
-        for image in sorted({image for group in library.groups for image in group.images}, reverse=True):
-            row = find_capability(image.capability)
-            if row and row.first_cuda > said.newest and image.capability == row.capability:
-                yield error(
-                    "cuda-line",
-                    f"it says that it is for CUDA {said}, and has code for {image.target}, which no CUDA before "
-                    f"{row.first_cuda} makes",
-                    evidence("says", source, "its record"),
-                    evidence("shows", image, library.name),
-                )
-                return
+def _of_newer_code(facts: Facts, said: Sequence[tuple[CudaLine, str]]) -> Iterator[AuditFinding]:
+    """Code for a GPU that no toolkit of a line makes code for."""
+    for line, source in said:
+        for library in facts.binary.libraries or ():
+            for image in sorted({image for group in library.groups for image in group.images}, reverse=True):
+                row = find_capability(image.capability)
+                if row and row.first_cuda > line.newest and image.capability == row.capability:
+                    yield error(
+                        "cuda-line",
+                        f"it says that it is for CUDA {line}, and has code for {image.target}, which no CUDA before "
+                        f"{row.first_cuda} makes",
+                        evidence("says", source, facts.said_in),
+                        evidence("shows", image, library.name),
+                    )
+                    return
 
 
 # ---- libraries ---------------------------------------------------------------------------------------------------
@@ -110,18 +111,24 @@ def _row(library: str) -> Library | None:
 
 
 def _of_libraries(facts: Facts, around: Surroundings) -> Iterator[AuditFinding]:
-    for library in missing_libraries(facts, facts.record.depends, around):
-        users = (path for path, linked in facts.linked if plain_name(linked) == library)
-        row, wanted = _row(library), requirement_for(library, around)
-        name = row.conda[0] if row and row.conda else None
-        yield error(
-            "library-missing",
-            f"it is linked with `{library}`, which is neither in it nor in what it requires",
-            evidence("linked with", library, next(users, facts.file)),
-            evidence("requires", ", ".join(facts.record.depends) or "nothing", "its record"),
-            hints=(f"require `{wanted or name}`",) if wanted or name else (),
-            mendable=facts.mendable and wanted is not None,
-        )
+    missing = missing_libraries(facts, facts.record.depends, around) if facts.has_gpu_code else ()
+    if not missing:
+        return
+    users = {plain_name(linked): path for path, linked in reversed(facts.linked)}
+    wanted = {library: requirement_for(library, around) for library in missing}
+    rows = (_row(library) for library in missing)
+    names = dict.fromkeys(
+        spec or (row.conda[0] if row and row.conda else "") for spec, row in zip(wanted.values(), rows, strict=True)
+    )
+    listed = " and ".join(f"`{one}`" for one in missing)
+    yield error(
+        "library-missing",
+        f"it is linked with {listed}, and neither holds nor requires {'it' if len(missing) == 1 else 'them'}",
+        *(evidence("linked with", library, users.get(library, facts.file)) for library in missing),
+        evidence("requires", ", ".join(facts.record.depends) or "nothing", facts.said_in),
+        hints=tuple(f"require `{name}`" for name in names if name),
+        mendable=facts.mendable and any(wanted.values()),
+    )
 
 
 # ---- build strings -----------------------------------------------------------------------------------------------
@@ -133,7 +140,7 @@ def _of_build_string(facts: Facts) -> Iterator[AuditFinding]:
         yield error(
             "cpu-build-with-gpu-code",
             f"its build string says `{kind.words}`, and it has GPU code",
-            evidence("build", facts.record.build, "its record"),
+            evidence("build", facts.record.build, facts.said_in),
             evidence("GPU code", ", ".join(facts.code_libraries), facts.file),
             hints=("build it anew without CUDA, or under another build string; a patch cannot rename it",),
         )
@@ -142,7 +149,7 @@ def _of_build_string(facts: Facts) -> Iterator[AuditFinding]:
         yield error(
             "cpu-build-with-gpu-code",
             f"its build string says `{kind.words}`, and it is linked with CUDA",
-            evidence("build", facts.record.build, "its record"),
+            evidence("build", facts.record.build, facts.said_in),
             evidence("linked with", library, path),
             hints=("build it anew without CUDA, or under another build string; a patch cannot rename it",),
         )
@@ -151,7 +158,7 @@ def _of_build_string(facts: Facts) -> Iterator[AuditFinding]:
         yield error(
             "gpu-build-without-gpu-code",
             f"its build string says `{kind.words}`, and nothing in it uses a GPU",
-            evidence("build", facts.record.build, "its record"),
+            evidence("build", facts.record.build, facts.said_in),
             evidence("native files without GPU code", native, facts.file),
             hints=("was it built without CUDA?",),
         )

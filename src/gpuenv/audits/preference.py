@@ -28,7 +28,8 @@ def gpu_builds(group: Sequence[Facts]) -> list[Facts]:
 def cpu_builds(group: Sequence[Facts]) -> list[Facts]:
     """Those for the CPU, where there are GPU builds beside them."""
     gpu = gpu_builds(group)
-    return [one for one in group if gpu and one not in gpu and not says_gpu(one.record)]
+    others = [one for one in group if gpu and one not in gpu]
+    return [one for one in others if not says_gpu(one.record) and not build_kind(one.record).gpu]
 
 
 def preference_findings(group: Sequence[Facts]) -> Iterator[tuple[Facts, AuditFinding]]:

@@ -11,7 +11,7 @@ from gpuenv.audits.finding import error, evidence, warning
 from gpuenv.audits.repodata import PATCHABLE, Record
 from gpuenv.model import AuditFinding, printable
 
-__all__ = ["record_findings"]
+__all__ = ["broken_record", "record_findings"]
 
 _INDEX = "its info/index.json"
 _REPODATA = "repodata.json"
@@ -24,7 +24,10 @@ def record_findings(facts: Facts, corrected: Callable[[Record], Record]) -> Iter
     """
     if not facts.has_record:
         yield from _own_name(facts)
-        if facts.subdir and facts.subdir.repodata:
+        repodata = facts.subdir.repodata if facts.subdir else None
+        if repodata and facts.file in repodata.broken:
+            yield broken_record(repodata.broken[facts.file])
+        elif repodata and facts.subdir:
             yield warning(
                 "record-missing",
                 "the channel's index does not list it",
@@ -36,6 +39,16 @@ def record_findings(facts: Facts, corrected: Callable[[Record], Record]) -> Iter
     yield from _identity(facts)
     if not _is_other_package(facts):
         yield from _words(facts, corrected)
+
+
+def broken_record(reason: str) -> AuditFinding:
+    """An entry of the channel's index that is no record."""
+    return error(
+        "record-broken",
+        "its record in the channel's index is broken",
+        evidence("why", reason, _REPODATA),
+        hints=_INDEX_AGAIN,
+    )
 
 
 def _own_name(facts: Facts) -> Iterator[AuditFinding]:

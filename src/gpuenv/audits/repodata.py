@@ -147,8 +147,8 @@ class Explained:
 
 def _same(patched: Any, words: Any) -> bool:
     if isinstance(patched, list):
-        return tuple(patched) == words
-    return (as_features(patched) if isinstance(patched, str | None) else patched) == words
+        return bool(tuple(patched) == words)
+    return bool((as_features(patched) if isinstance(patched, str | None) else patched) == words)
 
 
 def _patched_fields(content: bytes) -> dict[str, dict[str, Any]]:

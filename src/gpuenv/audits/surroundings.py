@@ -16,6 +16,7 @@ __all__ = ["Surroundings"]
 
 _MOST_PACKAGES = 60
 _MOST_READ = 3
+_MOST_NAMED = 5
 
 Read = Callable[[Subdir, str], Reading | None]
 
@@ -28,6 +29,7 @@ class Surroundings:
     read: Read
     _by_name: dict[str, list[tuple[Subdir, str, Record]]] = field(default_factory=dict)
     _brought: dict[str, frozenset[str]] = field(default_factory=dict)
+    _asked: set[str] | None = None
     _lock: Lock = field(default_factory=Lock)
 
     def __post_init__(self) -> None:
@@ -53,6 +55,19 @@ class Surroundings:
     def records(self, spec: str, subdir: str) -> list[Record]:
         """The records that satisfy a requirement of a package in `subdir`."""
         return [record for _, _, record in self._found(spec, subdir)]
+
+    def builds(self, name: str, subdir: str) -> tuple[str, ...]:
+        """Versions and build strings of a package, a few of them."""
+        found = [f"{record.version} {record.build}" for record in self.records(name, subdir)]
+        return (*found[:_MOST_NAMED], "…") if len(found) > _MOST_NAMED else tuple(found)
+
+    def is_asked_for(self, name: str) -> bool:
+        """Whether some record of the channel requires or constrains a package of that name."""
+        with self._lock:
+            if self._asked is None:
+                records = (record for found in self._by_name.values() for _, _, record in found)
+                self._asked = {name_of(spec) for one in records for spec in (*one.depends, *one.constrains)}
+        return name in self._asked
 
     def admits_driver(self, specs: Iterable[str], version: str, subdir: str) -> bool | None:
         """Whether what these requirements bring lets a driver in that serves this CUDA. None where the channel has none

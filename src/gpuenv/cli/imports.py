@@ -12,7 +12,7 @@ import msgspec
 import gpuenv
 from gpuenv.model import Machine, Plan, Request
 
-__all__ = ["import_options", "refuse_nothing", "with_file", "with_notes"]
+__all__ = ["divided_channels", "import_options", "refuse_nothing", "with_file", "with_notes"]
 
 
 def import_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -23,7 +23,7 @@ def import_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "file",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="Take packages from a requirements.txt, pyproject.toml, environment.yml, pylock.toml or pixi.toml.",
+        help="Take packages from a requirements.txt, pyproject.toml, environment.yml, pylock.toml, pixi.toml, explicit list.",
     )
     extras = click.option("--extra", "extras", multiple=True, metavar="NAME", help="An extra of that pyproject.toml.")
     groups = click.option(
@@ -55,15 +55,23 @@ def with_file(
         if extras or groups:
             raise click.UsageError("`--extra` and `--group` belong to `-r FILE`", click.get_current_context())
         return request, ()
-    found = gpuenv.read_request(file, extras=extras, groups=groups, machines=machines)
-    python = request.python or found.python
-    specs = (*found.specs, *request.specs)
-    platforms = {machine.platform for machine in machines}
-    if len(platforms) == 1:
-        specs = gpuenv.specs_for(specs, platforms.pop(), python)
-    unmet = (text for machine in machines for text in found.requires.unmet(machine))
-    notes = tuple(dict.fromkeys((*found.notes, *unmet)))
-    return msgspec.structs.replace(request, specs=specs, python=python), tuple(f"`{file}`: {note}" for note in notes)
+    named, further = divided_channels(request.channels)
+    request, notes = gpuenv.request_with_file(
+        msgspec.structs.replace(request, channels=named),
+        file,
+        further_channels=further,
+        extras=extras,
+        groups=groups,
+        machines=machines,
+        offline=bool(click.get_current_context().params.get("offline")),
+    )
+    return request, tuple(f"`{file}`: {note}" for note in notes)
+
+
+def divided_channels(channels: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The channels that `-c` named, and those of the user's configuration after them."""
+    count = len(dict.fromkeys(click.get_current_context().params.get("channels", ())))
+    return channels[:count], channels[count:]
 
 
 def with_notes(plan: Plan, notes: tuple[str, ...]) -> Plan:

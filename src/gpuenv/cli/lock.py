@@ -6,10 +6,12 @@ import shlex
 from pathlib import Path
 
 import click
+import msgspec
+from click.core import ParameterSource
 
 import gpuenv
 from gpuenv import settings
-from gpuenv.cli.imports import import_options
+from gpuenv.cli.imports import divided_channels, import_options
 from gpuenv.cli.options import (
     ChosenSources,
     as_json,
@@ -69,14 +71,16 @@ def lock_command(
     request = chosen_request(
         specs, python=python, gpu=gpu, allow_degraded=allow_degraded, index_policy=index_policy, sources=sources
     )
+    named, further = divided_channels(request.channels)
     options = gpuenv.LockOptions(
-        request=request,
+        request=msgspec.structs.replace(request, channels=named),
         machines=machines,
         usual_machine=settings.variable("GPUENV_MACHINE") or None,
         file=file,
         extras=extras,
         groups=groups,
-        said=said_policies(),
+        said=said_policies() | _said_sources(),
+        further_channels=further,
     )
     with Progress() as progress:
         if check:
@@ -88,6 +92,14 @@ def lock_command(
     else:
         _show(report)
     return 1 if report.state is LockState.STALE else 0
+
+
+def _said_sources() -> frozenset[str]:
+    """The fields of a request that the user said by `channel_options`."""
+    context = click.get_current_context()
+    options = {"channels": "channels", "override_channels": "channels", "only": "sources"}
+    given = (name for name in options if context.get_parameter_source(name) is ParameterSource.COMMANDLINE)
+    return frozenset(options[name] for name in given)
 
 
 def _show(report: LockReport) -> None:
@@ -118,12 +130,18 @@ def _show_plans(lock: Lock) -> None:
                 verdict = verdict_text(package.verdict)
                 table.add_row(f"  {package.name}", package.version, package.build, where, verdict)
             out.print(table)
-            size = sum(wheel.size_bytes or 0 for wheel in plan.wheels)
-            files = f"{len(plan.wheels)} {'wheel' if len(plan.wheels) == 1 else 'wheels'}"
-            out.print(f"  Python {plan.python}, {files}, {bytes_in_words(size)}")
+            sizes = (*(one.size_bytes for one in plan.conda), *(one.size_bytes for one in plan.wheels))
+            size = sum(one or 0 for one in sizes)
+            out.print(f"  Python {plan.python}, {_files(plan)}, {bytes_in_words(size)}")
         for reason in lock.reasons:
             out.print(hanging("note: ", reason))
         out.print()
+
+
+def _files(plan: Plan) -> str:
+    counts = ((len(plan.conda), "conda package"), (len(plan.wheels), "wheel"))
+    told = [f"{count} {name}{'' if count == 1 else 's'}" for count, name in counts if count or name == "wheel"]
+    return ", ".join(told if plan.wheels or not plan.conda else told[:1])
 
 
 def _main_packages(plan: Plan) -> list[PlannedPackage]:

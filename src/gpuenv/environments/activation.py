@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gpuenv import _process
 from gpuenv.environments import layout
+from gpuenv.environments.conda_activation import conda_environ, conda_paths, is_conda_prefix, through_scripts
 from gpuenv.environments.state import Environment, load
 from gpuenv.environments.variables import variables_of
 from gpuenv.errors import RequestError, UnavailableError
@@ -16,7 +17,10 @@ from gpuenv.errors import RequestError, UnavailableError
 __all__ = ["activated", "load_usable", "outside", "run_in"]
 
 # Another Python's home, and what says that a conda environment is active: neither is true inside.
-_LEFT_BEHIND = {"PYTHONHOME", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "CONDA_PROMPT_MODIFIER", "CONDA_SHLVL"}
+_LEFT_BEHIND = {
+    *("PYTHONHOME", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "CONDA_PROMPT_MODIFIER", "CONDA_SHLVL"),
+    "GPUENV_SHELL_CONDA",
+}
 
 
 def run_in(prefix: Path, command: Sequence[str]) -> int:
@@ -29,6 +33,8 @@ def run_in(prefix: Path, command: Sequence[str]) -> int:
     environment = load_usable(prefix)
     environ = activated(environment, os.environ)
     program = shutil.which(command[0], path=environ["PATH"])
+    if through := through_scripts(environment.prefix, [program or command[0], *command[1:]], environ):
+        return _process.replace_process(through, environ)
     if program is None:
         raise RequestError(
             f"there is no program `{command[0]}` in `{environment.name}` or on PATH",
@@ -52,10 +58,14 @@ def load_usable(prefix: Path) -> Environment:
 def activated(environment: Environment, environ: Mapping[str, str]) -> dict[str, str]:
     """`environ` as it is inside `environment`. A variable that the user set stays as the user set it."""
     result = variables_of(environment.plan) | outside(environ)
-    scripts = layout.scripts_of(environment.prefix)
-    result["PATH"] = os.pathsep.join((os.fspath(scripts), result["PATH"]))
-    result["VIRTUAL_ENV"] = os.fspath(environment.prefix)
-    result["VIRTUAL_ENV_PROMPT"] = environment.name
+    prefix, is_conda = environment.prefix, is_conda_prefix(environment.prefix)
+    places = conda_paths(prefix) if is_conda else [os.fspath(layout.scripts_of(prefix))]
+    result["PATH"] = os.pathsep.join((*places, result["PATH"]))
+    if is_conda:
+        result |= conda_environ(prefix, environment.name)
+    if layout.is_virtual(prefix):
+        result["VIRTUAL_ENV"] = os.fspath(prefix)
+        result["VIRTUAL_ENV_PROMPT"] = environment.name
     return result
 
 

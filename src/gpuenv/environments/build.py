@@ -15,8 +15,6 @@ from gpuenv import __version__
 from gpuenv.channels import uv
 from gpuenv.channels.pylock import read_lock
 from gpuenv.environments import layout
-from gpuenv.environments.conda_build import link_conda_packages
-from gpuenv.environments.conda_python import check_runs, needs_placeholder, point_scripts_at
 from gpuenv.environments.conda_state import set_conda_variables
 from gpuenv.environments.own_files import note_made_files
 from gpuenv.environments.state import EnvironmentState, write_state
@@ -88,6 +86,9 @@ def build(
     shell. With `offline` only what is in the caches is installed. Failures of uv are told apart by
     `uv.explain_failure`; what was built by then is left to the caller.
     """
+    from gpuenv.environments.conda_build import link_conda_packages
+    from gpuenv.environments.conda_python import needs_placeholder, point_scripts_at
+
     plan = with_lock(plan)
     packages = read_lock(plan.pylock)
     with_venv = not plan.has_conda_python and (packages or not plan.conda or needs_placeholder(plan))
@@ -97,7 +98,9 @@ def build(
     layout.own_directory(new).mkdir(parents=True)
     if plan.conda:
         python = _python_version(new) if with_venv else None
-        link_conda_packages(plan, new, final=final, old=old, python=python, when=changed, offline=offline, report=report)
+        link_conda_packages(
+            plan, new, final=final, old=old, python=python, when=changed, offline=offline, report=report
+        )
     if packages or with_venv:
         report.step("installing packages with uv")
         _install(plan, new, offline=offline, report=report)
@@ -141,10 +144,12 @@ def _install(plan: Plan, new: Path, *, offline: bool, report: Reporter) -> None:
     command: list[str | Path]
     if plan.conda:
         # `sync` would take away what conda put there.
-        if plan.has_conda_python:
-            check_runs(new)
         if not packages:
             return
+        if plan.has_conda_python:
+            from gpuenv.environments.conda_python import check_runs
+
+            check_runs(new)
         command = ["pip", "install", "--preview-features", "pylock", "--python", layout.python_of(new)]
         command += ["--no-deps", "--break-system-packages"]
     else:

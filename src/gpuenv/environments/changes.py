@@ -21,7 +21,7 @@ from gpuenv.environments.space import check_space
 from gpuenv.environments.state import Environment, read_state
 from gpuenv.environments.switch import put_in_place, take_away
 from gpuenv.errors import RequestError, UnavailableError
-from gpuenv.model import Plan, Reporter
+from gpuenv.model import Plan, Reporter, Silence
 
 __all__ = ["create", "remove", "replace"]
 
@@ -72,6 +72,8 @@ def replace(
     (`foreign_packages` gives them), or RequestError names them; `drop_foreign` leaves them out. `seen` is the
     environment that the plan was made from; UnavailableError when it was changed since. Else as `create`.
     """
+    from gpuenv.environments.conda_truth import as_it_is, is_same_conda
+
     prefix = real_prefix(prefix)
     plan = with_lock(plan)
     check_plan(plan)
@@ -79,7 +81,8 @@ def replace(
         read_state(prefix)
     with _changing(prefix, "changing"):
         old = Environment(prefix=prefix, state=read_state(prefix))
-        if seen and seen.state.changed != old.state.changed:
+        conda = as_it_is(old, report=Silence()).plan.conda
+        if seen and (seen.state.changed != old.state.changed or not is_same_conda(seen.plan.conda, conda)):
             raise UnavailableError(
                 f"`{prefix}` was changed by another command meanwhile",
                 reasons=(f"last at {old.state.changed:%Y-%m-%d %H:%M:%S} UTC",),

@@ -80,9 +80,7 @@ def dist_name(package: LockedConda) -> str:
     return f"{channel}/{package.subdir}::{package.name}-{package.version}-{package.build}"
 
 
-def _go_on(
-    new: Path, old: Path | None, now: Iterable[LockedConda], asked: Mapping[str, str], when: datetime
-) -> None:
+def _go_on(new: Path, old: Path | None, now: Iterable[LockedConda], asked: Mapping[str, str], when: datetime) -> None:
     before = [one.locked for one in read_conda_meta(old)[0] if not is_placeholder(one.locked)] if old else []
     was, is_ = {dist_name(one) for one in before}, {dist_name(one) for one in now}
     text, earlier = "", {}

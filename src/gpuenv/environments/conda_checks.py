@@ -136,8 +136,9 @@ def check_together(packages: Iterable[tuple[LockedConda, PackageFacts]]) -> None
                 if above in links:
                     owner, link = links[above]
                     raise _refused(
-                        locked, f"`{printable(path)}` would lie behind `{printable(link.path)}` of {owner.name}, which "
-                        f"leads to `{printable(link.target)}`"
+                        locked,
+                        f"`{printable(path)}` would lie behind `{printable(link.path)}` of {owner.name}, which "
+                        f"leads to `{printable(link.target)}`",
                     )
 
 

@@ -61,7 +61,7 @@ def link_packages(
 
 
 def as_record(entry: Mapping[str, Any], directory: Path) -> PrefixRecord:
-    """rattler's record of a package from its entry of the repodata, field for field; `directory` is for a file."""
+    """Rattler's record of a package from its entry of the repodata, field for field; `directory` is for a file."""
     from rattler import PrefixRecord
 
     place = directory / "record.json"
@@ -115,9 +115,7 @@ def _link_directory(target: Path, place: Path) -> None:
         shutil.copytree(target, place, symlinks=True, copy_function=os.link)
 
 
-def _run(
-    records: list[PrefixRecord], new: Path, *, final: Path, cache: Path, report: Reporter
-) -> None:
+def _run(records: list[PrefixRecord], new: Path, *, final: Path, cache: Path, report: Reporter) -> None:
     from rattler import install
     from rattler.exceptions import InstallerError, IoError
 

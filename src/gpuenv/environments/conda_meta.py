@@ -15,8 +15,7 @@ from gpuenv.channels.conda.places import without_secrets
 from gpuenv.errors import FormatError, GpuenvError
 from gpuenv.model import LockedConda, Request, printable
 
-__all__ = ["PLACEHOLDER_CHANNEL", "CondaPackage", "is_placeholder", "channel_names",
-    "missing_files", "read_conda_meta"]
+__all__ = ["PLACEHOLDER_CHANNEL", "CondaPackage", "channel_names", "is_placeholder", "missing_files", "read_conda_meta"]
 
 PLACEHOLDER_CHANNEL = "gpuenv-placeholder"
 """The channel of the record that stands for a Python which is not conda's."""

@@ -31,7 +31,7 @@ from gpuenv.channels.conda.running import run_rattler
 from gpuenv.environments.conda_checks import PackageFacts, WasTouched, check_package
 from gpuenv.environments.leftovers import delete_tree
 from gpuenv.errors import FormatError, IntegrityError, RequestError, UnavailableError
-from gpuenv.model import LockedConda, Request, Reporter, printable
+from gpuenv.model import LockedConda, Reporter, Request, printable
 
 if TYPE_CHECKING:
     from rattler import Client
@@ -138,9 +138,7 @@ def _ready(package: LockedConda) -> CachedPackage | None:
     return CachedPackage(locked=package, directory=entry / "package", sha256=package.sha256, facts=facts)
 
 
-async def _fetch_all(
-    packages: Sequence[LockedConda], request: Request, report: Reporter
-) -> list[CachedPackage]:
+async def _fetch_all(packages: Sequence[LockedConda], request: Request, report: Reporter) -> list[CachedPackage]:
     places = _Places.of(request) if any(not _local_path(one.url) for one in packages) else _Places()
     gate = asyncio.Semaphore(_AT_ONCE)
 

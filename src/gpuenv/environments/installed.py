@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from gpuenv.artifacts.conda_prefix import find_conda_packages
 from gpuenv.channels.pylock import LockedPackage, read_lock
 from gpuenv.environments import layout
-from gpuenv.environments.conda_meta import channel_names, is_placeholder, read_conda_meta
 from gpuenv.environments.state import Environment, load
 from gpuenv.model import InstalledPackage, Plan, PlannedPackage, Verdict
 
@@ -49,7 +47,11 @@ def read_distributions(prefix: Path) -> tuple[Distribution, ...]:
     Remains without metadata are passed over.
     """
     library = layout.library_of(prefix)
-    of_conda = find_conda_packages(prefix)[1] if (prefix / "conda-meta").is_dir() else frozenset()
+    of_conda: frozenset[str] = frozenset()
+    if (prefix / "conda-meta").is_dir():
+        from gpuenv.artifacts.conda_prefix import find_conda_packages
+
+        of_conda = find_conda_packages(prefix)[1]
     found = (
         _read(distribution)
         for distribution in (metadata.distributions(path=[str(library)]) if library else ())
@@ -70,6 +72,8 @@ def _place_of(distribution: metadata.Distribution, prefix: Path) -> str:
 
 def _conda_packages(environment: Environment) -> Iterator[InstalledPackage]:
     """The conda packages that are there. What another tool put there or changed was never judged."""
+    from gpuenv.environments.conda_meta import channel_names, is_placeholder, read_conda_meta
+
     planned = {package.name: package for package in environment.plan.packages}
     locked = {package.name: package for package in environment.plan.conda}
     names = channel_names(environment.plan.request)

@@ -25,6 +25,7 @@ __all__ = [
     "beside",
     "holder_path",
     "is_environment",
+    "is_virtual",
     "journal_path",
     "leftovers_in",
     "library_of",
@@ -103,6 +104,11 @@ def prefixes_with_journal(parent: Path) -> tuple[Path, ...]:
 def is_environment(prefix: Path) -> bool:
     """Whether gpuenv made `prefix`."""
     return state_path(prefix).is_file()
+
+
+def is_virtual(prefix: Path) -> bool:
+    """Whether an environment is a virtual environment, which it may be beside a conda prefix."""
+    return (prefix / "pyvenv.cfg").is_file()
 
 
 def scripts_of(prefix: Path) -> Path:

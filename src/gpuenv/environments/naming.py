@@ -25,7 +25,7 @@ def environments_directory(data_dir: Path) -> Path:
 def resolve_prefix(name: str | None, prefix: Path | None, environ: Mapping[str, str]) -> Path:
     """The absolute path of the environment called `name`, or at `prefix`, or else the active one.
 
-    Whether anything is there is not asked, except of the active one (VIRTUAL_ENV), which must be gpuenv's.
+    Whether anything is there is not asked, except of the active one (VIRTUAL_ENV, CONDA_PREFIX), which must be gpuenv's.
     RequestError for both at once, for neither, and for a name or path that cannot be used.
     """
     if name is not None and prefix is not None:
@@ -34,9 +34,10 @@ def resolve_prefix(name: str | None, prefix: Path | None, environ: Mapping[str, 
         return environments_directory(settings.data_directory()) / _checked_name(name)
     if prefix is not None:
         return _checked_path(prefix)
+    for active in (environ.get("VIRTUAL_ENV"), environ.get("CONDA_PREFIX")):
+        if active and layout.is_environment(Path(active)):
+            return Path(active).absolute()
     active = environ.get("VIRTUAL_ENV")
-    if active and layout.is_environment(Path(active)):
-        return Path(active).absolute()
     raise RequestError(
         "which environment is meant",
         reasons=(

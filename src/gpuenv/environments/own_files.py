@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gpuenv.environments import layout
-from gpuenv.environments.conda_meta import read_conda_meta
 from gpuenv.environments.switch import write_whole
 from gpuenv.errors import FormatError
 from gpuenv.model import from_json, to_json
@@ -84,11 +83,14 @@ def _counterpart(source: Path, old: Path, new: Path) -> Path:
 
 def _of_conda(prefix: Path) -> set[str]:
     """The entries that conda packages own, also such as conda put there later, and the records of them."""
+    meta = prefix / "conda-meta"
+    if not meta.is_dir():
+        return set()
+    from gpuenv.environments.conda_meta import read_conda_meta
+
     library = layout.library_of(prefix)
     packages, _ = read_conda_meta(prefix)
-    meta = prefix / "conda-meta"
-    records = {f"conda-meta/{path.name}" for path in meta.glob("*.json")} if meta.is_dir() else set()
-    found = records | {"conda-meta/history"}
+    found = {f"conda-meta/{path.name}" for path in meta.glob("*.json")} | {"conda-meta/history"}
     inside = f"{library.relative_to(prefix).as_posix()}/" if library else None
     for package in packages:
         for path in package.files:

@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 
 from gpuenv.channels import uv
-from gpuenv.environments.conda_packages import is_cached
 from gpuenv.errors import UnavailableError
 from gpuenv.model import Plan, Reporter
 
@@ -23,7 +22,10 @@ def check_space(plan: Plan, parent: Path, *, report: Reporter) -> None:
     space, so the whole cache counts in favour.
     """
     size = sum(wheel.size_bytes or 0 for wheel in plan.wheels)
-    size += sum(package.size_bytes or 0 for package in plan.conda if not is_cached(package))
+    if plan.conda:
+        from gpuenv.environments.conda_packages import is_cached
+
+        size += sum(package.size_bytes or 0 for package in plan.conda if not is_cached(package))
     free = shutil.disk_usage(parent).free
     if free >= size * _UNPACKED:
         return

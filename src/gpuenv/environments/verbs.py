@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,7 @@ from packaging.utils import canonicalize_name
 from gpuenv.channels.pylock import read_lock
 from gpuenv.environments import layout
 from gpuenv.environments.changes import create, replace
+from gpuenv.environments.conda_truth import as_it_is
 from gpuenv.environments.foreign import foreign_packages
 from gpuenv.environments.naming import real_prefix
 from gpuenv.environments.state import Environment, load
@@ -49,28 +51,41 @@ def apply_plan(
     real = real_prefix(prefix)
     if not (layout.is_environment(real) or layout.journal_path(real).exists()):
         return Change(environment=create(plan, prefix, report=report, offline=offline), before=None)
-    old = load(prefix)
+    old = as_it_is(load(prefix), report=report)
     new = replace(plan, prefix, report=report, drop_foreign=drop_foreign, seen=old, offline=offline)
     return Change(environment=new, before=old.plan)
 
 
 def install(
-    specs: tuple[str, ...], prefix: Path, *, machine: Machine, report: Reporter, drop_foreign: bool = False
+    specs: tuple[str, ...],
+    prefix: Path,
+    *,
+    machine: Machine,
+    report: Reporter,
+    drop_foreign: bool = False,
+    channels: tuple[str, ...] = (),
 ) -> Change:
     """Add `specs` to what was asked for at `prefix`; a spec takes the place of an older one for the same package.
 
-    What is installed stays at its version where the new request allows it.
+    What is installed stays at its version where the new request allows it. `channels` go before those that the
+    environment has.
     """
-    old = load(prefix)
+    old = _with_channels(as_it_is(load(prefix), report=report), channels)
     wanted = _with_more(old, specs, drop=drop_foreign)
     return _change(old, wanted, machine, report, keep=old.plan, drop_foreign=drop_foreign)
 
 
 def plan_install(
-    specs: tuple[str, ...], prefix: Path, *, machine: Machine, report: Reporter, drop_foreign: bool = False
+    specs: tuple[str, ...],
+    prefix: Path,
+    *,
+    machine: Machine,
+    report: Reporter,
+    drop_foreign: bool = False,
+    channels: tuple[str, ...] = (),
 ) -> tuple[Plan, Plan]:
     """The plan of the environment at `prefix`, and the one that `install` would make it; nothing is changed."""
-    old = load(prefix)
+    old = _with_channels(as_it_is(load(prefix), report=report), channels)
     wanted = _with_more(old, specs, drop=drop_foreign)
     return old.plan, _planned(old, wanted, machine, report, keep=old.plan)
 
@@ -82,7 +97,7 @@ def uninstall(
 
     RequestError for a package that was not asked for, and when nothing would be left.
     """
-    old = load(prefix)
+    old = as_it_is(load(prefix), report=report)
     gone = {spec_name(name) for name in names}
     asked = {spec_name(spec) for spec in old.plan.request.specs}
     added = {spec_name(spec): spec for spec in foreign_packages(prefix)} if not drop_foreign else {}
@@ -99,10 +114,16 @@ def uninstall(
 
 
 def update(
-    names: tuple[str, ...], prefix: Path, *, machine: Machine, report: Reporter, drop_foreign: bool = False
+    names: tuple[str, ...],
+    prefix: Path,
+    *,
+    machine: Machine,
+    report: Reporter,
+    drop_foreign: bool = False,
+    channels: tuple[str, ...] = (),
 ) -> Change:
     """Plan what was asked for at `prefix` anew, with the newest of everything, or of the packages named only."""
-    old = load(prefix)
+    old = _with_channels(as_it_is(load(prefix), report=report), channels)
     gone = {spec_name(name) for name in names}
     asked = {spec_name(spec) for spec in old.plan.request.specs}
     for name in sorted(gone - asked):
@@ -110,6 +131,16 @@ def update(
     wanted = (*old.plan.request.specs, *_carried(old, set(), drop=drop_foreign))
     keep = old.plan if names else None
     return _change(old, wanted, machine, report, keep=keep, renew=frozenset(gone), drop_foreign=drop_foreign)
+
+
+def _with_channels(old: Environment, channels: tuple[str, ...]) -> Environment:
+    """The environment with further channels, in front of its own, in its request."""
+    if not channels:
+        return old
+    request = old.plan.request
+    every = tuple(dict.fromkeys((*channels, *request.channels)))
+    plan = msgspec.structs.replace(old.plan, request=msgspec.structs.replace(request, channels=every))
+    return replace_fields(old, state=msgspec.structs.replace(old.state, plan=plan))
 
 
 def _with_more(old: Environment, specs: tuple[str, ...], *, drop: bool) -> tuple[str, ...]:
@@ -161,8 +192,9 @@ def _planned(
 
 
 def _not_asked_for(name: str, old: Environment, asked: set[str]) -> RequestError:
-    locked = {canonicalize_name(package.name) for package in read_lock(old.plan.pylock)}
-    if canonicalize_name(name) in locked or name in {package.name for package in old.plan.packages}:
+    locked: set[str] = {canonicalize_name(package.name) for package in read_lock(old.plan.pylock)}
+    locked |= {package.name for package in (*old.plan.packages, *old.plan.conda)}
+    if canonicalize_name(name) in locked or name in locked:
         return RequestError(
             f"`{name}` was not asked for by itself in `{old.name}`",
             reasons=(f"another package needs it; asked for were {', '.join(sorted(asked))}",),

@@ -4,8 +4,22 @@ Nothing here reads a file, asks a driver or decides anything. Sizes are bytes. A
 is None (or the state `unknown`), which is never the same as knowing that it is absent.
 """
 
-from gpuenv.model import artifact, building, catalog, documents, environment, lock, machine, needs, nouns, plan, telling
+from gpuenv.model import (
+    artifact,
+    audit,
+    building,
+    catalog,
+    documents,
+    environment,
+    lock,
+    machine,
+    needs,
+    nouns,
+    plan,
+    telling,
+)
 from gpuenv.model.artifact import *
+from gpuenv.model.audit import *
 from gpuenv.model.building import *
 from gpuenv.model.catalog import *
 from gpuenv.model.documents import *
@@ -19,6 +33,7 @@ from gpuenv.model.telling import *
 
 __all__ = []
 __all__ += artifact.__all__
+__all__ += audit.__all__
 __all__ += building.__all__
 __all__ += catalog.__all__
 __all__ += documents.__all__

@@ -31,7 +31,8 @@ LOCK_VERSION = 1
 class LockSource(Noun, frozen=True, kw_only=True):
     """The file that the request was read from, seen from the lock, and which of its parts were taken.
 
-    `further` are specs that were named beside the file, `python` the version where one was named beside it.
+    Beside the file were named: `further` specs, the version `python`, and `channels`, which go before those of the
+    file. `further_channels` go after these: those of the configuration of whoever made the lock.
     """
 
     file: str
@@ -39,6 +40,8 @@ class LockSource(Noun, frozen=True, kw_only=True):
     groups: tuple[str, ...] = ()
     further: tuple[str, ...] = ()
     python: str | None = None
+    channels: tuple[str, ...] = ()
+    further_channels: tuple[str, ...] = ()
 
 
 class LockedPlan(Noun, frozen=True, kw_only=True):
@@ -66,7 +69,8 @@ class Lock(Noun, frozen=True, kw_only=True):
     """What was decided for a request on some machines: what `gpuenv.lock` holds.
 
     `machines` are the words that named the machines (`here`, a file beside the lock, a short form); the plans hold
-    what was known of each. `created` is a time in UTC (ISO 8601). `digest` is `lock_digest` of all other fields.
+    what was known of each. Channels on disk are named by their path from the lock, in the plans too. `created` is a
+    time in UTC (ISO 8601). `digest` is `lock_digest` of all other fields.
     """
 
     version: int = LOCK_VERSION
@@ -75,7 +79,6 @@ class Lock(Noun, frozen=True, kw_only=True):
     source: LockSource | None = None
     request: Request
     machines: tuple[str, ...]
-    channels: tuple[str, ...] = ()
     plans: tuple[LockedPlan, ...]
     reasons: tuple[str, ...] = ()
     digest: str = ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -78,20 +77,12 @@ def make_plan(
     with ExitStack() as closing:
         indexes = ProjectIndexes(policy=request.indexes, offline=offline, report=report)
         interpreter, setting, layer = _first_layer(wanted, setting_for, pythons, bounds, indexes, keep)
-        wanted = with_python(wanted, interpreter)
-        learner = Learner(
-            knowledge=knowledge,
-            destination=destination_of(setting.oldest),
-            offline=offline,
-            report=report,
-            open_means=partial(_open_means, closing, cache=cache, offline=offline, report=report),
-        )
         rounds = Rounds(
-            wanted=wanted,
+            wanted=with_python(wanted, interpreter),
             setting=setting,
             interpreter=interpreter,
             bounds=bounds,
-            learner=learner,
+            learner=_learner(setting, closing, cache=cache, offline=offline, report=report),
             indexes=indexes,
             report=report,
             keep=keep,
@@ -105,10 +96,19 @@ def make_plan(
     return msgspec.structs.replace(plan, others=tuple(with_assumptions(one, interpreter.version) for one in others))
 
 
-def _open_means(closing: ExitStack, *, cache: bool, offline: bool, report: Reporter) -> Means:
-    from gpuenv.targets.means import open_means
+def _learner(setting: Setting, closing: ExitStack, *, cache: bool, offline: bool, report: Reporter) -> Learner:
+    def means() -> Means:
+        from gpuenv.targets.means import open_means
 
-    return closing.enter_context(open_means(cache=cache, offline=offline, report=report))
+        return closing.enter_context(open_means(cache=cache, offline=offline, report=report))
+
+    return Learner(
+        knowledge=setting.knowledge,
+        destination=destination_of(setting.oldest),
+        offline=offline,
+        report=report,
+        open_means=means,
+    )
 
 
 def _plan(

@@ -94,7 +94,8 @@ def _what_there_is(spec: GpuSpec, builds: list[Candidate], machine: Machine) -> 
     names_build = spec.conda.count("=") > 1 or " " in spec.conda.strip()
     labels = sorted({candidate.build.build.partition("_")[0] for candidate in builds})
     in_builds = f", in builds {', '.join(labels)}" if names_build and any(labels) else ""
-    return f"the catalog has {spec.name} {known} for {machine.platform}{in_builds}"
+    where = "the channels have" if spec.from_channel else "the catalog has"
+    return f"{where} {spec.name} {known} for {machine.platform}{in_builds}"
 
 
 def _without_exactness(spec: GpuSpec, builds: list[Candidate]) -> Iterator[str]:

@@ -50,12 +50,7 @@ def resolve(
     it took. What `keep` had locked stays where it can, except for `renew`. `without` are constraints that shut out
     what was found not to run (`plain!=2.0`). NoPlanError when there is no set at all.
     """
-    extras = [
-        f"{canonicalize_name(_wheel(layer, spec.project.name))}[{','.join(spec.extras)}]"
-        for spec in wanted.gpu
-        if spec.extras
-    ]
-    plain = [*wanted.plain, *extras]
+    plain = [*wanted.plain, *_extras(layer, wanted)]
 
     def lock(layer: Layer, requirements: list[str], constraints: list[str]) -> str:
         if not requirements:
@@ -93,6 +88,14 @@ def resolve(
         except NoPlanError as still:
             # What excludes all allowed versions says more than what excludes the pins.
             raise _not_all_on_index(conflict, layer) or (still if is_of_uv(still) else conflict) from None
+
+
+def _extras(layer: Layer, wanted: Wanted) -> list[str]:
+    return [
+        f"{canonicalize_name(_wheel(layer, spec.project.name))}[{','.join(spec.extras)}]"
+        for spec in wanted.gpu
+        if spec.extras
+    ]
 
 
 def _in_other_builds(layer: Layer, wanted: Wanted, setting: Setting) -> Iterator[Layer]:

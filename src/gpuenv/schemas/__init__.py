@@ -15,6 +15,7 @@ DOCUMENTS: dict[str, type] = {
     "catalog-status": model.CatalogStatus,
     "catalog-update": model.CatalogUpdate,
     "catalog-verification": model.CatalogVerification,
+    "channel-audit": model.AuditReport,
     "channel-build": model.BuildReport,
     "channel-index": model.IndexReport,
     "check": model.CheckReport,

@@ -257,11 +257,11 @@ def _doubts_of_code(needs: Needs) -> Iterator[Doubt]:
         return
     newest = max((image.capability for image in machine_code), default=None)
     if newest and not any(image.capability >= newest for image in portable):
-        has = f"its newest PTX is for {max(portable).capability}" if portable else "it has no PTX at all"
+        then = f"run it as PTX of {max(portable).capability}" if portable else "cannot run it"
         yield Doubt(
             rule="no-ptx",
-            text=f"`{main.name}` has no PTX for {newest}, the newest architecture that it has code for: {has}, so GPUs "
-            f"of the next generation {'compile older code' if portable else 'cannot run it'} ({_CEP})",
+            text=f"`{main.name}` has no PTX for {newest}, its newest architecture, so that GPUs of the next generation "
+            f"{then} ({_CEP})",
         )
 
 

@@ -4,6 +4,7 @@ decided, for all of its machines. Make and check locks, make environments from t
 
 from __future__ import annotations
 
+from gpuenv.workspaces.asking import request_with_file
 from gpuenv.workspaces.exporting import export_lock
 from gpuenv.workspaces.imported import Imported, MachineRequirements
 from gpuenv.workspaces.locking import check_lock, lock
@@ -22,5 +23,6 @@ __all__ = [
     "lock",
     "read_request",
     "read_workspace",
+    "request_with_file",
     "sync",
 ]

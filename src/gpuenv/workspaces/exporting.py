@@ -8,6 +8,7 @@ from gpuenv.environments import ExportFormat, export_plan
 from gpuenv.errors import RequestError
 from gpuenv.machines import probe_here
 from gpuenv.model import Machine
+from gpuenv.workspaces.channel_words import unlocked
 from gpuenv.workspaces.choosing import choose_plan
 from gpuenv.workspaces.freshness import refuse_stale
 from gpuenv.workspaces.lock_file import load_lock
@@ -38,6 +39,7 @@ def export_lock(
         plan = lock.plans[0].whole
     else:
         plan = choose_plan(lock, machine or probe_here(), where=place.name).plan
+    plan = unlocked(plan, place.parent)
     names = ", ".join(dict.fromkeys(one.name for one in plan.machines))
     heading = (
         f"`{place.name}` of gpuenv {lock.gpuenv} for Python {plan.python} on {names}.",

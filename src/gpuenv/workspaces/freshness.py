@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gpuenv.errors import GpuenvError, IntegrityError
-from gpuenv.model import Lock, Request
+from gpuenv.model import Lock, Request, Sources
+from gpuenv.workspaces.channel_words import printable_request
 from gpuenv.workspaces.manifest import LOCK_NAME, MANIFEST_NAME, read_workspace
 from gpuenv.workspaces.other_files import read_request
 from gpuenv.workspaces.wanted_lock import request_of_source
@@ -24,10 +25,9 @@ def what_changed(lock: Lock, path: Path) -> tuple[str, ...]:
     if manifest.is_file():
         workspace = read_workspace(manifest)
         missing = [word for word in workspace.machines if word not in lock.machines]
-        changes = [*of_requests(lock.request, workspace.request, f"`{MANIFEST_NAME}`")]
+        wanted = printable_request(workspace.request)
+        changes = [*of_requests(lock.request, wanted, f"`{MANIFEST_NAME}`")]
         changes += [f"`{MANIFEST_NAME}` names the machine `{word}`, the lock does not" for word in missing]
-        if workspace.channels != lock.channels:
-            changes.append(f"`{MANIFEST_NAME}` names other channels than the lock")
         return tuple(changes)
     return tuple(_of_source(lock, path))
 
@@ -58,7 +58,8 @@ def _of_source(lock: Lock, path: Path) -> Iterator[str]:
     except GpuenvError as error:
         yield "; ".join((error.message, *error.reasons))
         return
-    yield from of_requests(lock.request, request_of_source(source, lock.request, found), f"`{source.file}`")
+    wanted = request_of_source(source, lock.request, found, path.parent)[0]
+    yield from of_requests(lock.request, printable_request(wanted), f"`{source.file}`")
 
 
 def of_requests(locked: Request, wanted: Request, name: str) -> Iterator[str]:
@@ -69,10 +70,20 @@ def of_requests(locked: Request, wanted: Request, name: str) -> Iterator[str]:
         ("gpu", wanted.gpu.value, locked.gpu.value),
         ("allow-degraded", str(wanted.allow_degraded).lower(), str(locked.allow_degraded).lower()),
         ("index-policy", wanted.indexes.value, locked.indexes.value),
+        ("channels", _listed(wanted.channels), _listed(locked.channels)),
+        ("only", _kind(wanted), _kind(locked)),
     )
     for key, now, then in told:
         if now != then:
             yield f"`{key}` is {now} in {name} and {then} in the lock"
+
+
+def _listed(channels: tuple[str, ...]) -> str:
+    return ", ".join(channels) or "none"
+
+
+def _kind(request: Request) -> str:
+    return "not said" if request.sources is Sources.ALL else request.sources.value
 
 
 def _of_specs(locked: tuple[str, ...], wanted: tuple[str, ...], name: str) -> Iterator[str]:

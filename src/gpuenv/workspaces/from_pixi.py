@@ -25,7 +25,7 @@ class _Parts:
 
     conda: list[str] = field(default_factory=list)
     python: list[str] = field(default_factory=list)
-    channels: list[str] = field(default_factory=list)
+    channels: list[tuple[int, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     system: dict[str, Any] = field(default_factory=dict)
 
@@ -46,13 +46,16 @@ def read_pixi(
     """
     workspace = _table(manifest.get("workspace", manifest.get("project")), "workspace", path)
     parts = _Parts()
-    parts.channels += _channels(workspace.get("channels"), path)
     for table in _features(manifest, groups, path):
         _take(table, parts, path, subdirs)
+    # Channels of a feature go before those of the workspace, unless a priority says otherwise.
+    parts.channels += _channels(workspace.get("channels"), path)
+    channels = [name for _, name in sorted(parts.channels, key=lambda one: -one[0])]
     platforms = tuple(one for one in _list(workspace.get("platforms")) if isinstance(one, str))
     return conda_import(
         parts.conda,
-        channels=parts.channels,
+        channels=channels,
+        only_own=True,
         further=parts.python,
         notes=parts.notes,
         where=str(path),
@@ -159,12 +162,13 @@ def _requirements(system: Mapping[str, Any], platforms: tuple[str, ...], path: P
     )
 
 
-def _channels(value: object, path: Path) -> list[str]:
-    """Channels by name, some in tables with a priority."""
-    named = [one.get("channel") if isinstance(one, dict) else one for one in _list(value)]
-    if not all(isinstance(one, str) for one in named):
+def _channels(value: object, path: Path) -> list[tuple[int, str]]:
+    """Channels with their priority, which is 0 unless a table says another one."""
+    tables = [one if isinstance(one, dict) else {"channel": one} for one in _list(value)]
+    named = [(one.get("priority", 0), one.get("channel")) for one in tables]
+    if not all(isinstance(priority, int) and isinstance(name, str) for priority, name in named):
         raise FormatError(f"`channels` in `{path}` is not a list of names")
-    return [str(one) for one in named]
+    return [(int(priority), str(name)) for priority, name in named]
 
 
 def _table(value: object, name: str, path: Path) -> dict[str, Any]:

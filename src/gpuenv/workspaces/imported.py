@@ -9,7 +9,7 @@ from gpuenv.errors import FormatError
 from gpuenv.model import DriverState, Machine, OperatingSystem
 from gpuenv.versions import CudaVersion, LibcVersion
 
-__all__ = ["Imported", "MachineRequirements", "cuda_of", "glibc_of"]
+__all__ = ["CondaPart", "Imported", "MachineRequirements", "PinnedFile", "cuda_of", "glibc_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +56,49 @@ class MachineRequirements:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PinnedFile:
+    """One conda package of an explicit list: a file of a channel, with the hash that the list gives for it."""
+
+    name: str
+    channel: str
+    filename: str
+    sha256: str | None = None
+    md5: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CondaPart:
+    """What a file of conda or pixi asks for in conda's words, to be planned from channels.
+
+    `specs` are for conda channels, `wheels` for a Python index, `pins` are specs that mean one file. `channels` are in
+    order of priority, their paths start at the file. `only_own` leaves out the channels of the user's configuration.
+    Where it `is_strict` each must be in a channel, or in the catalog under that name. `notes` tell what stays behind
+    where the wheels of the same projects are taken instead.
+    """
+
+    specs: tuple[str, ...] = ()
+    wheels: tuple[str, ...] = ()
+    pins: tuple[PinnedFile, ...] = ()
+    channels: tuple[str, ...] = ()
+    only_own: bool = False
+    is_strict: bool = True
+    notes: tuple[str, ...] = ()
+
+    @property
+    def names_channels(self) -> bool:
+        """Whether the file itself says where conda packages come from."""
+        return bool(self.channels) or any("::" in spec for spec in self.specs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """Specs as `Request` takes them. `python` is a version; a range is a spec. `notes` tell what stays behind."""
+    """Specs as `Request` takes them, all of them for wheels where there is a `conda` part, which says the same for
+    channels. `python` is a version; a range is a spec. `notes` tell what stays behind.
+    """
 
     specs: tuple[str, ...] = ()
     python: str | None = None
-    channels: tuple[str, ...] = ()
+    conda: CondaPart | None = None
     notes: tuple[str, ...] = ()
     requires: MachineRequirements = MachineRequirements()
 

@@ -16,15 +16,20 @@ from gpuenv.model import (
     Lock,
     LockedPlan,
     LockReport,
+    LockSource,
     LockState,
     Machine,
     Plan,
     PlannedPackage,
     PlanSet,
     Reporter,
+    Request,
 )
 from gpuenv.plans.specs import spec_name
+from gpuenv.workspaces.asking import located, without_unknown_defaults
+from gpuenv.workspaces.channel_words import as_locked, from_directory, printable_request
 from gpuenv.workspaces.freshness import of_requests, what_changed
+from gpuenv.workspaces.imported import CondaPart, Imported
 from gpuenv.workspaces.lock_file import load_lock, refuse_newer_lock, save_lock
 from gpuenv.workspaces.machines import same_machine
 from gpuenv.workspaces.manifest import HERE
@@ -47,7 +52,7 @@ def lock(
     place = lock_place(path, start)
     old = _old_lock(place, upgrade=upgrade)
     wanted = wanted_lock(options, place, old)
-    new, notes = _decide(wanted, None if upgrade else old, report)
+    new, notes = _decide(wanted, place.parent, None if upgrade else old, report)
     if old is not None and _same_answers(old, new):
         return LockReport(path=str(place), state=LockState.UNCHANGED, notes=notes, lock=old)
     save_lock(place, new)
@@ -66,7 +71,7 @@ def check_lock(options: LockOptions, *, start: Path, path: Path | None = None, r
     notes: tuple[str, ...] = ()
     if not reasons:
         wanted = wanted_lock(options, place, old)
-        new, notes = _decide(wanted, old, report)
+        new, notes = _decide(wanted, place.parent, old, report)
         reasons = () if _same_answers(old, new) else tuple(_differences(old, new)) or ("the plans differ",)
     state = LockState.STALE if reasons else LockState.CURRENT
     return LockReport(path=str(place), state=state, reasons=reasons, notes=notes, lock=old)
@@ -84,15 +89,24 @@ def _old_lock(place: Path, *, upgrade: bool) -> Lock | None:
         return None
 
 
-def _decide(wanted: WantedLock, old: Lock | None, report: Reporter) -> tuple[Lock, tuple[str, ...]]:
-    """The lock of what is wanted, and what to know of it."""
+def _decide(wanted: WantedLock, directory: Path, old: Lock | None, report: Reporter) -> tuple[Lock, tuple[str, ...]]:
+    """The lock in `directory` of what is wanted, and what to know of it."""
     machines = tuple(_as_locked(machine, old) for machine in wanted.machines)
     keep = PlanSet(plans=tuple(one.whole for one in old.plans), reasons=old.reasons) if old else None
     yanked = {name: told for plan in keep.plans for name, told in yanked_releases(plan).items()} if keep else {}
     interpreters = find_interpreters() if wanted.words == (HERE,) else ()
     renew = frozenset(name for one in yanked for name in (one, spec_name(one)))
-    found = plan_machines(wanted.request, machines, interpreters=interpreters, keep=keep, renew=renew, report=report)
-    notes = [*wanted.notes]
+    asked, of_defaults = without_unknown_defaults(wanted.request) if wanted.conda else (wanted.request, ())
+    found = plan_machines(
+        from_directory(asked, directory),
+        machines,
+        conda=_from_directory(wanted.conda, directory),
+        interpreters=interpreters,
+        keep=keep,
+        renew=renew,
+        report=report,
+    )
+    notes = [*wanted.notes, *of_defaults]
     for plan in found.plans:
         for name, told in yanked.items():
             if any(wheel.name == name and told.split()[0] == wheel.version for wheel in plan.wheels):
@@ -100,14 +114,28 @@ def _decide(wanted: WantedLock, old: Lock | None, report: Reporter) -> tuple[Loc
     made = Lock(
         gpuenv=__version__,
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        source=wanted.source,
-        request=wanted.request,
+        source=_printable(wanted.source),
+        request=printable_request(wanted.request),
         machines=wanted.words,
-        channels=wanted.channels,
-        plans=tuple(LockedPlan.of(plan) for plan in found.plans),
+        plans=tuple(LockedPlan.of(as_locked(plan, wanted.request, directory)) for plan in found.plans),
         reasons=found.reasons,
     )
     return made.sealed(), tuple(dict.fromkeys(notes))
+
+
+def _printable(source: LockSource | None) -> LockSource | None:
+    """The source without logins in the addresses of channels."""
+    if source is None:
+        return None
+    first = printable_request(Request(specs=source.further, channels=source.channels))
+    further = printable_request(Request(specs=(), channels=source.further_channels))
+    return msgspec.structs.replace(
+        source, further=first.specs, channels=first.channels, further_channels=further.channels
+    )
+
+
+def _from_directory(part: CondaPart | None, directory: Path) -> CondaPart | None:
+    return located(Imported(conda=part), lambda one: from_directory(one, directory)).conda
 
 
 def _as_locked(machine: Machine, old: Lock | None) -> Machine:
@@ -126,7 +154,7 @@ def _same_answers(old: Lock, new: Lock) -> bool:
 
 def _answers(lock: Lock) -> tuple[object, ...]:
     plans = tuple((_bare(one.plan), one.pylock) for one in lock.plans)
-    return lock.request, lock.machines, lock.channels, lock.source, plans
+    return lock.request, lock.machines, lock.source, plans
 
 
 def _bare(plan: Plan) -> Plan:
@@ -167,8 +195,27 @@ def _of_plans(was: Plan, now: Plan, name: str) -> Iterator[str]:
     for wheel in was.wheels:
         if wheel.name not in names:
             yield f"for `{name}`: {wheel.name} {wheel.version} is gone"
+    yield from _of_conda(was, now, name)
     verdicts = {package.name: package for package in was.packages}
     yield from (f"for `{name}`: {text}" for one in now.packages if (text := _of_package(verdicts.get(one.name), one)))
+
+
+def _of_conda(was: Plan, now: Plan, name: str) -> Iterator[str]:
+    """What of the conda packages is another one."""
+    before = {package.name: package for package in was.conda}
+    after = {package.name: package for package in now.conda}
+    for one in dict.fromkeys((*after, *before)):
+        old, new = before.get(one), after.get(one)
+        if new is None:
+            yield f"for `{name}`: the conda package {one} is gone"
+        elif old is None:
+            yield f"for `{name}`: the conda package {one} {new.version} {new.build} is new"
+        elif (old.version, old.build) != (new.version, new.build):
+            yield f"for `{name}`: {one} {old.version} {old.build} becomes {new.version} {new.build}"
+        elif (old.url, old.sha256, old.md5) != (new.url, new.sha256, new.md5):
+            yield f"for `{name}`: {one} {new.version} {new.build} has another file"
+        elif old.record != new.record:
+            yield f"for `{name}`: what the channel says of {one} {new.version} {new.build} is another"
 
 
 def _of_package(was: PlannedPackage | None, now: PlannedPackage) -> str:

@@ -3,7 +3,8 @@
 packages = ["pytorch", "numpy<2"]          # specs, as for `gpuenv plan`
 python = "3.11"                            # or a range, such as ">=3.10,<3.13"
 machines = ["gpu=V100,driver=535.129.03", "nodes/b200.json", "here"]
-channels = []                              # kept for later: conda channels are not asked yet
+channels = ["conda-forge", "./channel"]    # conda channels by priority; paths start at this file
+only = "conda"                             # or "wheels"; without it both are taken
 gpu = "prefer"                             # require, prefer or never
 allow-degraded = false
 index-policy = "all"                       # or pypi
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gpuenv.errors import FormatError
-from gpuenv.model import GpuPolicy, IndexPolicy, Request
+from gpuenv.model import GpuPolicy, IndexPolicy, Request, Sources
 from gpuenv.targets.text_files import read_text_file
 
 __all__ = [
@@ -50,7 +51,6 @@ class Workspace:
     path: Path
     request: Request
     machines: tuple[str, ...] = ()
-    channels: tuple[str, ...] = ()
 
     @property
     def directory(self) -> Path:
@@ -86,6 +86,9 @@ def read_manifest(text: str, path: Path) -> Workspace:
     specs = found.texts("packages")
     if not specs:
         raise found.wrong("packages", 'a list of packages, such as `packages = ["pytorch"]`')
+    channels, sources = found.texts("channels"), found.sources()
+    if sources is Sources.CONDA and not channels and not any("::" in spec for spec in specs):
+        raise found.wrong("channels", 'a list of channels, since `only` is "conda"')
     python = found.text_of("python")
     version, further = python_and_specs(python)
     return Workspace(
@@ -96,9 +99,10 @@ def read_manifest(text: str, path: Path) -> Workspace:
             gpu=found.choice("gpu", GpuPolicy, GpuPolicy.PREFER),
             allow_degraded=found.flag("allow-degraded"),
             indexes=found.choice("index-policy", IndexPolicy, IndexPolicy.ALL),
+            channels=tuple(dict.fromkeys(channels)),
+            sources=sources,
         ),
         machines=found.texts("machines"),
-        channels=found.texts("channels"),
     )
 
 
@@ -157,6 +161,12 @@ class _Reader:
             raise self.wrong(key, " or ".join(f'`"{one}"`' for one in choices))
         return kind(value)
 
+    def sources(self) -> Sources:
+        value = self.document.get("only")
+        if value is not None and value not in _KINDS:
+            raise self.wrong("only", " or ".join(f'`"{one}"`' for one in _KINDS))
+        return Sources.ALL if value is None else Sources(value)
+
     def wrong(self, key: str, expected: str) -> FormatError:
         value = self.document.get(key)
         here = f"it is {_in_words(value)}" if key in self.document else "it is not there"
@@ -174,7 +184,8 @@ class _Reader:
         return ""
 
 
-_KEYS = ("packages", "python", "machines", "channels", "gpu", "allow-degraded", "index-policy")
+_KEYS = ("packages", "python", "machines", "channels", "only", "gpu", "allow-degraded", "index-policy")
+_KINDS = (Sources.CONDA.value, Sources.WHEELS.value)
 _EXAMPLES = {"packages": '"pytorch"', "machines": '"gpu=V100,driver=535.129.03"', "channels": '"conda-forge"'}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from packaging.markers import Marker, UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 
@@ -11,6 +13,7 @@ from gpuenv.channels.destinations import running_python
 
 __all__ = ["specs_for"]
 
+_NO_EXTRAS = re.compile(r"\s*[\w.-]+\s*\[\s*\]", re.ASCII)
 _OF_PYTHON = ("python_version", "python_full_version", "implementation_version")
 
 
@@ -39,7 +42,9 @@ def _for_one(spec: str, platform: str, python: str | None) -> str | None:
     if not _holds(marker, platform, python or running_python()):
         return None
     requirement.marker = None
-    return str(requirement)
+    plain = str(requirement)
+    # An empty list of extras says that no channel is asked, and must not get lost.
+    return f"{requirement.name}[]{plain[len(requirement.name) :]}" if _NO_EXTRAS.match(spec) else plain
 
 
 def _holds(marker: Marker, platform: str, python: str) -> bool:

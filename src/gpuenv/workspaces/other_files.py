@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from gpuenv.artifacts.conda_index import subdir_of
@@ -12,16 +13,17 @@ from gpuenv.model import Machine
 from gpuenv.targets.requirement_lines import read_requirements
 from gpuenv.targets.words import LockFile, LockKind, RequirementsFile, parse_target
 from gpuenv.workspaces.from_conda import read_conda_environment
+from gpuenv.workspaces.from_explicit import read_explicit_list
 from gpuenv.workspaces.from_pixi import has_pixi, read_pixi
 from gpuenv.workspaces.from_pylock import read_pylock
 from gpuenv.workspaces.from_pyproject import read_pyproject, read_toml, table_of
 from gpuenv.workspaces.from_requirements import notes_of_list, specs_of_list
-from gpuenv.workspaces.imported import Imported
+from gpuenv.workspaces.imported import CondaPart, Imported
 from gpuenv.workspaces.manifest import MANIFEST_NAME, read_workspace
 
 __all__ = ["read_request"]
 
-_KNOWN = "requirements.txt, pyproject.toml, environment.yml, pylock.toml, pixi.toml or gpuenv.toml"
+_KNOWN = "requirements.txt, pyproject.toml, environment.yml, pylock.toml, pixi.toml, gpuenv.toml or an explicit list"
 
 
 def read_request(
@@ -53,7 +55,8 @@ def read_request(
     if name == MANIFEST_NAME:
         workspace = read_workspace(path)
         request = workspace.request
-        return Imported(specs=request.specs, python=request.python, channels=workspace.channels)
+        part = CondaPart(specs=request.specs, channels=request.channels, only_own=True, is_strict=False)
+        return Imported(specs=request.specs, python=request.python, conda=part if request.channels else None)
     return _read_list(path)
 
 
@@ -77,10 +80,14 @@ def _together(first: Imported, second: Imported) -> Imported:
     return Imported(
         specs=tuple(dict.fromkeys((*first.specs, *second.specs))),
         python=first.python or second.python,
-        channels=first.channels,
+        conda=_with_wheels(first.conda, second.specs),
         notes=tuple(dict.fromkeys((*first.notes, *second.notes))),
         requires=first.requires,
     )
+
+
+def _with_wheels(part: CondaPart | None, specs: tuple[str, ...]) -> CondaPart | None:
+    return part and replace(part, wheels=tuple(dict.fromkeys((*part.wheels, *specs))))
 
 
 def _read_list(path: Path) -> Imported:
@@ -93,6 +100,8 @@ def _read_list(path: Path) -> Imported:
             return read_pylock(path)
         case LockFile(kind=LockKind.CONDA_ENVIRONMENT):
             return read_conda_environment(path)
+        case LockFile(kind=LockKind.CONDA_EXPLICIT):
+            return read_explicit_list(path)
         case LockFile(kind=kind):
             raise RequestError(
                 f"`{path.name}` is a lock ({kind.value}), and no list of what somebody wants",

@@ -12,6 +12,8 @@ from gpuenv.model import Machine, Plan, PlanSet, Reporter, Request
 from gpuenv.plans.fleet import make_plans
 from gpuenv.plans.make import make_plan
 from gpuenv.plans.wording import listed
+from gpuenv.workspaces.asking import of_channels
+from gpuenv.workspaces.imported import CondaPart
 from gpuenv.workspaces.machines import machine_key
 from gpuenv.workspaces.markers import specs_for
 
@@ -22,6 +24,7 @@ def plan_machines(
     request: Request,
     machines: tuple[Machine, ...],
     *,
+    conda: CondaPart | None = None,
     interpreters: tuple[Interpreter, ...] = (),
     keep: PlanSet | None = None,
     renew: frozenset[str] = frozenset(),
@@ -29,8 +32,8 @@ def plan_machines(
 ) -> PlanSet:
     """The fewest plans that cover `machines`. What the plans of `keep` hold stays where it still fits, but for `renew`.
 
-    `interpreters` are the Pythons of this computer, where all machines are this one. RequestError and NoPlanError as
-    `make_plan`.
+    `conda` is what of the request must be in its channels. `interpreters` are the Pythons of this computer, where all
+    machines are this one. Errors as those of `make_plan` and `of_channels`.
     """
     by_platform: dict[str, list[Machine]] = {}
     for machine in machines:
@@ -38,11 +41,12 @@ def plan_machines(
     plans: list[Plan] = []
     reasons = [f"{listed([*by_platform])} need environments of their own"] if len(by_platform) > 1 else []
     for platform, there in by_platform.items():
-        specs = specs_for(request.specs, platform, request.python)
+        asked = of_channels(request, conda, platform)
+        specs = specs_for(asked.specs, platform, asked.python)
         if not specs:
             raise RequestError(f"nothing is asked for on {platform}", reasons=("no marker holds there",))
         part = _Platform(
-            request=msgspec.structs.replace(request, specs=specs),
+            request=msgspec.structs.replace(asked, specs=specs),
             machines=tuple(there),
             interpreters=interpreters,
             renew=renew,

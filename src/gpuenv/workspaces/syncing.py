@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -18,7 +18,8 @@ from gpuenv.environments.verbs import apply_plan
 from gpuenv.errors import GpuenvError, IntegrityError, RequestError, ToolError, UnavailableError
 from gpuenv.machines import probe_here
 from gpuenv.machines.interpreters import find_interpreters
-from gpuenv.model import Machine, PackageChange, Plan, Reporter, SyncReport, SyncState
+from gpuenv.model import LockedConda, Machine, PackageChange, Plan, Reporter, SyncReport, SyncState
+from gpuenv.workspaces.channel_words import unlocked
 from gpuenv.workspaces.choosing import choose_plan
 from gpuenv.workspaces.freshness import refuse_stale
 from gpuenv.workspaces.lock_file import load_lock
@@ -60,35 +61,46 @@ def sync(
     lock = load_lock(place)
     refuse_stale(lock, place)
     chosen = choose_plan(lock, machine or probe_here(), where=place.name)
+    wanted = unlocked(chosen.plan, place.parent)
     target = real_prefix(prefix or place.parent / ENVIRONMENT_NAME)
     there = load(target) if layout.is_environment(target) or layout.journal_path(target).exists() else None
-    changes = tuple(_changes(there, chosen.plan))
+    changes = tuple(_changes(there, wanted))
     notes = chosen.notes
     added = tuple(change for change in changes if change.after is None)
-    if there is not None and _is_equal(there, chosen.plan) and changes == added and not (added and drop_foreign):
+    if there is not None and _is_equal(there, wanted) and changes == added and not (added and drop_foreign):
         state, changes = SyncState.UNCHANGED, ()
         notes += tuple(f"added by hand, and in no lock: {one.name} {one.before}" for one in added)
     elif dry_run:
         state = SyncState.WOULD_CREATE if there is None else SyncState.WOULD_CHANGE
-        check_plan(chosen.plan)
+        check_plan(wanted)
     else:
         state = SyncState.CREATED if there is None else SyncState.CHANGED
-        plan = _with_interpreter(chosen.plan, there)
+        plan = _with_interpreter(wanted, there)
         _apply(plan, target, offline=offline, drop_foreign=drop_foreign, report=report)
         notes += _yanked(plan, offline=offline)
-    return SyncReport(prefix=str(target), lock=str(place), state=state, changes=changes, notes=notes, plan=chosen.plan)
+    return SyncReport(prefix=str(target), lock=str(place), state=state, changes=changes, notes=notes, plan=wanted)
 
 
 def _changes(there: Environment | None, plan: Plan) -> Iterator[PackageChange]:
-    """What is installed otherwise than the plan says, by name."""
+    """What is installed otherwise than the plan says, by name: conda packages, then distributions of wheels."""
+    conda = there.plan.conda if there else ()
+    yield from _differing({one.name: _release(one) for one in conda}, {one.name: _release(one) for one in plan.conda})
     installed = {one.key: one.version for one in read_distributions(there.prefix)} if there else {}
-    wanted = {one.name: one.version for one in read_lock(plan.pylock)}
-    for name in sorted(installed.keys() | wanted.keys()):
-        before, after = installed.get(name), wanted.get(name)
-        if name not in wanted:
-            yield PackageChange(name=name, before=before)
-        elif before is None or (after is not None and not _same_version(before, after)):
-            yield PackageChange(name=name, before=before, after=after or "")
+    wanted = {one.name: one.version for one in read_lock(plan.pylock)} if plan.pylock else {}
+    yield from _differing(installed, wanted)
+
+
+def _release(package: LockedConda) -> str:
+    return f"{package.version} {package.build}"
+
+
+def _differing(before: Mapping[str, str], after: Mapping[str, str | None]) -> Iterator[PackageChange]:
+    for name in sorted(before.keys() | after.keys()):
+        old, new = before.get(name), after.get(name)
+        if name not in after:
+            yield PackageChange(name=name, before=old)
+        elif old is None or (new is not None and not _same_version(old, new)):
+            yield PackageChange(name=name, before=old, after=new or "")
 
 
 def _same_version(one: str, other: str) -> bool:
@@ -105,12 +117,17 @@ def _is_equal(there: Environment, plan: Plan) -> bool:
     old = there.plan
     fields = ("request", "python", "pylock", "source_packages", "build_constraints")
     same = all(getattr(old, field) == getattr(plan, field) for field in fields)
+    files = [[(one.name, one.subdir, one.filename, one.sha256, one.md5) for one in plan.conda] for plan in (old, plan)]
     variables = [[package.variables for package in one.packages] for one in (old, plan)]
-    return same and variables[0] == variables[1] and there.problem is None
+    return same and files[0] == files[1] and variables[0] == variables[1] and there.problem is None
 
 
 def _with_interpreter(plan: Plan, there: Environment | None) -> Plan:
-    """The plan with a Python of this computer: the one that the environment has, else one of those found."""
+    """The plan with a Python of this computer: the one that the environment has, else one of those found. One that is
+    a conda package is in the plan itself.
+    """
+    if plan.has_conda_python:
+        return plan
     own = there.plan.interpreter if there and there.plan.python == plan.python else None
     if own and Path(own).exists():
         return msgspec.structs.replace(plan, interpreter=own)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
 from gpuenv.errors import RequestError
 from gpuenv.model import Lock, LockSource, Machine, Request
-from gpuenv.workspaces.imported import Imported
+from gpuenv.workspaces.asking import located, request_of_import
+from gpuenv.workspaces.channel_words import rebased
+from gpuenv.workspaces.imported import CondaPart, Imported
 from gpuenv.workspaces.machines import machines_named
 from gpuenv.workspaces.manifest import HERE, LOCK_NAME, MANIFEST_NAME, Workspace, find_directory, read_workspace
 from gpuenv.workspaces.other_files import read_request
@@ -23,7 +25,9 @@ class LockOptions:
     """What a user said. `request` holds the specs, perhaps none, and the options of a request.
 
     `machines` are added to those that a project names; `usual_machine` is meant where nobody names any. `said` names
-    the policies of the request (`gpu`, `allow_degraded`, `indexes`) that were said and are not merely the usual ones.
+    the policies of the request (`gpu`, `allow_degraded`, `indexes`, `channels`, `sources`) that were said and are not
+    merely the usual ones. `further_channels` are those of conda's configuration, which count for no project file.
+    Paths of channels start at the current directory.
     """
 
     request: Request
@@ -33,6 +37,7 @@ class LockOptions:
     extras: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     said: frozenset[str] = frozenset()
+    further_channels: tuple[str, ...] = ()
 
     @property
     def policies(self) -> dict[str, object]:
@@ -44,13 +49,16 @@ class LockOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedLock:
-    """What is to be locked, for which machines, and what was said by the file that it comes from."""
+    """What is to be locked, for which machines, and what was said by the file that it comes from.
+
+    Paths of channels start at the lock's directory. `conda` is what a file of conda or pixi asks for.
+    """
 
     request: Request
     words: tuple[str, ...]
     machines: tuple[Machine, ...]
     source: LockSource | None = None
-    channels: tuple[str, ...] = ()
+    conda: CondaPart | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -67,6 +75,7 @@ def wanted_lock(options: LockOptions, path: Path, old: Lock | None) -> WantedLoc
     RequestError where nothing says it, or two things say it at once.
     """
     manifest = path.parent / MANIFEST_NAME
+    options = replace(options, request=rebased(options.request, Path.cwd(), path.parent))
     further = tuple(_seen_from(path.parent, word) for word in options.machines)
     usual = further or (_seen_from(path.parent, options.usual_machine or HERE),)
     if manifest.is_file():
@@ -78,10 +87,14 @@ def wanted_lock(options: LockOptions, path: Path, old: Lock | None) -> WantedLoc
             groups=options.groups,
             further=options.request.specs,
             python=options.request.python,
+            channels=options.request.channels,
+            further_channels=options.further_channels,
         )
         return _of_source(source, options.request, usual, path.parent)
     if options.request.specs:
-        return WantedLock(request=options.request, words=usual, machines=machines_named(usual, path.parent))
+        channels = tuple(dict.fromkeys((*options.request.channels, *options.further_channels)))
+        request = msgspec.structs.replace(options.request, channels=channels)
+        return WantedLock(request=request, words=usual, machines=machines_named(usual, path.parent))
     if old is None:
         raise RequestError(
             "nothing says what to lock",
@@ -91,10 +104,16 @@ def wanted_lock(options: LockOptions, path: Path, old: Lock | None) -> WantedLoc
     return _of_lock(old, options, further, path.parent)
 
 
-def request_of_source(source: LockSource, policies: Request, found: Imported) -> Request:
-    """The request of a lock that was made from a file; `policies` holds what no such file says."""
-    specs = (*found.specs, *source.further)
-    return msgspec.structs.replace(policies, specs=specs, python=source.python or found.python)
+def request_of_source(
+    source: LockSource, policies: Request, found: Imported, directory: Path
+) -> tuple[Request, tuple[str, ...]]:
+    """The request of a lock in `directory` that was made from a file, and notes on what stays behind; `policies` holds
+    what no such file says.
+    """
+    there = (directory / source.file).parent
+    here = located(found, lambda one: rebased(one, there, directory))
+    beside = msgspec.structs.replace(policies, specs=source.further, python=source.python, channels=source.channels)
+    return request_of_import(here, beside, after=source.further_channels)
 
 
 def _of_workspace(workspace: Workspace, options: LockOptions, further: tuple[str, ...]) -> WantedLock:
@@ -106,14 +125,7 @@ def _of_workspace(workspace: Workspace, options: LockOptions, further: tuple[str
         )
     _refuse_other_policies(workspace, options)
     words = tuple(dict.fromkeys((*workspace.machines, *further))) or (HERE,)
-    notes = (f"conda channels are not asked yet, so these are left aside: {', '.join(workspace.channels)}",)
-    return WantedLock(
-        request=workspace.request,
-        words=words,
-        machines=machines_named(words, workspace.directory),
-        channels=workspace.channels,
-        notes=notes if workspace.channels else (),
-    )
+    return WantedLock(request=workspace.request, words=words, machines=machines_named(words, workspace.directory))
 
 
 def _refuse_other_policies(workspace: Workspace, options: LockOptions) -> None:
@@ -132,13 +144,15 @@ def _of_source(source: LockSource, policies: Request, words: tuple[str, ...], di
     machines = machines_named(words, directory)
     found = read_request(directory / source.file, extras=source.extras, groups=source.groups, machines=machines)
     unmet = (text for machine in machines for text in found.requires.unmet(machine))
+    request, notes = request_of_source(source, policies, found, directory)
+    there = (directory / source.file).parent
     return WantedLock(
-        request=request_of_source(source, policies, found),
+        request=request,
         words=words,
         machines=machines,
         source=source,
-        channels=found.channels,
-        notes=tuple(dict.fromkeys((*found.notes, *unmet))),
+        conda=located(found, lambda one: rebased(one, there, directory)).conda,
+        notes=tuple(dict.fromkeys((*notes, *unmet))),
     )
 
 
@@ -149,13 +163,15 @@ def _of_lock(old: Lock, options: LockOptions, further: tuple[str, ...], director
     source = old.source
     if source is not None and (directory / source.file).is_file():
         source = msgspec.structs.replace(source, python=options.request.python or source.python)
+        if "channels" in options.policies:
+            further = options.further_channels
+            source = msgspec.structs.replace(source, channels=options.request.channels, further_channels=further)
         return _of_source(source, request, words, directory)
     return WantedLock(
         request=request,
         words=words,
         machines=machines_named(words, directory),
         source=source,
-        channels=old.channels,
     )
 
 
@@ -178,8 +194,17 @@ def _from(directory: Path, file: Path) -> str:
 
 
 def _in_words(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(value) or "none"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-_POLICIES = {"python": "python", "gpu": "gpu", "allow-degraded": "allow_degraded", "index-policy": "indexes"}
+_POLICIES = {
+    "python": "python",
+    "gpu": "gpu",
+    "allow-degraded": "allow_degraded",
+    "index-policy": "indexes",
+    "channels": "channels",
+    "only": "sources",
+}
 """The keys of a `gpuenv.toml` that are fields of a request."""

@@ -17,7 +17,7 @@ from typing import ClassVar
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rattler import Channel, Gateway
+from rattler import Channel, Gateway, Subdir
 from rattler.exceptions import GatewayError
 
 from gpuenv.channels.conda.client import client_for
@@ -85,6 +85,13 @@ def test_names_are_behind_the_alias(name: str) -> None:
 def test_addresses_and_paths(word: str, address: str) -> None:
     """A platform at the end is left away; relative paths start at the base."""
     assert addresses(word) == [address]
+
+
+def test_every_platform_at_the_end_is_left_away() -> None:
+    """Those that rattler knows, which are those of conda and some more."""
+    for subdir in Subdir.all():
+        assert addresses(f"team/{subdir}", f"/srv/c/{subdir}") == ["https://mirror.invalid/conda/team", "file:///srv/c"]
+    assert addresses("team/linux-66") == ["https://mirror.invalid/conda/team/linux-66"]
 
 
 def test_a_directory_beside_is_meant_only_by_a_path(tmp_path: Path) -> None:

@@ -45,7 +45,9 @@ def explain_gateway(error: Exception, places: Sequence[ChannelPlace]) -> GpuenvE
             hints=tuple(_index_it(place)) or ("try again later, or tell those who keep the channel",),
         )
     return UnavailableError(
-        f"{told} does not answer", reasons=lines, hints=("look at its address, and at `.condarc` for its login",)
+        f"{told} does not answer",
+        reasons=lines,
+        hints=("look at its address, and at `.condarc` for its login", "do without channels: `--only wheels`"),
     )
 
 

@@ -19,8 +19,13 @@ _WITH_CHANNEL = re.compile(r"\s*[^\s\[\]]+::")
 
 
 def configured_channels() -> tuple[str, ...]:
-    """The channels that the user's `.condarc` files name, in order of priority; none where there are no such files."""
-    return read_condarc().channels
+    """The channels that the user's `.condarc` files name, in order of priority; none where there are no such files.
+
+    `defaults` is left out where no setting says which channels it stands for, since conda itself would know.
+    """
+    condarc = read_condarc()
+    stands_for_nothing = not condarc.default_channels and "defaults" not in condarc.custom_multichannels
+    return tuple(word for word in condarc.channels if word != "defaults" or not stands_for_nothing)
 
 
 def open_channels(

@@ -17,7 +17,7 @@ from gpuenv.artifacts.conda_index import subdir_of
 from gpuenv.channels.catalog import Build
 from gpuenv.channels.conda.failures import explain_gateway
 from gpuenv.channels.conda.gpu_builds import gpu_builds
-from gpuenv.channels.conda.places import ChannelPlace
+from gpuenv.channels.conda.places import ChannelPlace, without_secrets
 from gpuenv.channels.conda.running import run_rattler
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class ChannelView:
             found = await self.channels.gateway.query(addresses, self._directories(), [name], recursive=False)
         except GatewayError as error:
             raise explain_gateway(error, places) from error
-        return tuple(_by_priority(found, addresses, strict=self.channels.strict))
+        return tuple(_by_priority(found, places, strict=self.channels.strict))
 
 
 def newest_releases(name: str, records: Sequence[RepoDataRecord]) -> Sequence[RepoDataRecord]:
@@ -190,14 +190,14 @@ def newest_releases(name: str, records: Sequence[RepoDataRecord]) -> Sequence[Re
 
 
 def _by_priority(
-    found: Iterable[list[RepoDataRecord]], addresses: list[str], *, strict: bool
+    found: Iterable[list[RepoDataRecord]], places: Sequence[ChannelPlace], *, strict: bool
 ) -> Iterable[RepoDataRecord]:
     """The records of the first channel that has any, all of them where channels count alike."""
     every = [record for records in found for record in records]
-    if not strict or len(addresses) == 1:
+    if not strict or len(places) == 1:
         return every
-    for address in addresses:
-        own = [record for record in every if (record.channel or "").rstrip("/") == address.rstrip("/")]
+    for place in places:
+        own = [record for record in every if without_secrets(record.channel or "").rstrip("/") == place.address]
         if own:
             return own
     return every
