@@ -135,7 +135,9 @@ def _handler(server: RangeServer) -> type[BaseHTTPRequestHandler]:
         disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
-            reply = server.reply(self.path, dict(self.headers))
+            # Names of headers have no case (RFC 9110, 5.1), and rattler writes them small.
+            headers = {name.title(): value for name, value in self.headers.items()}
+            reply = server.reply(self.path, headers)
             try:
                 self._send(reply)
             except (BrokenPipeError, ConnectionResetError):

@@ -35,6 +35,7 @@ def wrong_packages() -> list[LittlePackage]:
         ),
         package(*PTX, version="5.0", build="cuda12_0", depends=("cuda-version",), constrains=("__cuda_arch >=9.0",)),
         package(*PTX, version="6.0", build="cuda12_0", depends=("__cuda >=12",), needed=("libcublas.so.12",)),
+        package(*PTX, version="7.0", build="cuda12_0", depends=("__cuda >=11",)),
         LittlePackage(name="cuda-version", version="12.4", constrains=("__cuda >=12",)),
         package(
             name="libcublas",
@@ -146,7 +147,7 @@ def test_solvers_take_the_gpu_build_after_the_patch(tmp_path: Path) -> None:
 
 def test_a_tar_bz2_and_its_twin_are_patched_each_for_itself(tmp_path: Path) -> None:
     """An entry for a `.tar.bz2` would change the `.conda` of the same name; that one keeps its own words."""
-    right = {"depends": ("__cuda >=12",), "constrains": ("__cuda_arch >=8.0",), "build": "cuda12_0"}
+    right: dict[str, Any] = {"depends": ("__cuda >=12",), "constrains": ("__cuda_arch >=8.0",), "build": "cuda12_0"}
     old = package(*PTX, **{**right, "depends": ("__cuda >=11", "cuda-version"), "ending": ".tar.bz2"})
     place = channel(tmp_path, old, package(*PTX, **right))
     audit(place, patch=tmp_path / "patch")

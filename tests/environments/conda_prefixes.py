@@ -25,6 +25,7 @@ def conda_plan(
 ) -> Plan:
     """The plan of `specs` from a channel, solved by rattler without any virtual package."""
     from rattler import Gateway, MatchSpec, solve
+    from rattler.platform import Subdir
 
     channels = [channel.as_uri(), *(one.as_uri() for one in more)]
     records = run_rattler(
@@ -32,7 +33,7 @@ def conda_plan(
             sources=channels,
             gateway=Gateway(),
             specs=[MatchSpec(spec) for spec in specs],
-            platforms=[SUBDIR, "noarch"],
+            platforms=[Subdir(SUBDIR), Subdir("noarch")],
         )
     )
     return Plan(

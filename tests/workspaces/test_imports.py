@@ -219,7 +219,9 @@ def test_pixi(tmp_path: Path) -> None:
     )
     assert found.conda is not None
     assert found.conda.channels == ("pytorch", "conda-forge")
-    assert found.conda.specs == (*("pytorch::pytorch >=2.5 *cuda*", "numpy ==1.26", "polars=1.2", "xgboost", "pytest"),)
+    assert found.conda.specs == (
+        *("pytorch::pytorch >=2.5 *cuda*", "numpy ==1.26", "polars=1.2", "ffmpeg", "xgboost", "pytest"),
+    )
     assert found.conda.wheels == ("rich>=13", "foo[a,b]==1")
     assert any("lost" in note for note in found.notes)
     assert not found.requires.unmet(machine)

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from gpuenv.artifacts.conda_index import CONDA_ENDINGS
+from gpuenv.audits.correcting import marked_down
 from gpuenv.audits.facts import Facts
 from gpuenv.audits.finding import error, evidence, warning
-from gpuenv.audits.repodata import PATCHABLE, Record
+from gpuenv.audits.repodata import PATCHABLE, Record, as_features
 from gpuenv.model import AuditFinding, printable
 
 __all__ = ["broken_record", "record_findings"]
@@ -129,6 +130,8 @@ def _words(facts: Facts, corrected: Callable[[Record], Record]) -> Iterator[Audi
     for name in PATCHABLE:
         said, own = record.words(name), index.words(name)
         if _alike(said, own) or _alike(said, after.words(name)):
+            continue
+        if name == "track_features" and not facts.has_gpu_code and said == as_features(marked_down(index)):
             continue
         if subdir and subdir.explained.explains(facts.file, name, record=record, index=index):
             continue

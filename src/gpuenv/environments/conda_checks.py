@@ -119,7 +119,7 @@ def check_package(directory: Path, locked: LockedConda, *, newest: int | None = 
             if newest is not None and status.st_mtime_ns > newest:
                 raise WasTouched
             notes.append(f"`{entry.path}` has {status.st_size} bytes, where its list says {entry.size_in_bytes}")
-    scripts = tuple(found["when"] for path in paths if (found := _SCRIPT.fullmatch(path)))
+    scripts = tuple(script["when"] for path in paths if (script := _SCRIPT.fullmatch(path)))
     return PackageFacts(paths=tuple(paths), links_out=tuple(links), scripts=scripts, notes=tuple(notes))
 
 

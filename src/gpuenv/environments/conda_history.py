@@ -1,7 +1,8 @@
 """`conda-meta/history`, in which conda keeps what was asked of a prefix and what was done to it.
 
-Format: conda's `conda/history.py`: a line `==> date time <==` for each revision, comments (`# cmd:`, `# conda version:`,
-`# update specs:`, `# remove specs:`), then each package that came (`+channel/subdir::name-version-build`) or went (`-`).
+Format: conda's `conda/history.py`: a line `==> date time <==` for each revision, comments (`# cmd:`,
+`# conda version:`, `# update specs:`, `# remove specs:`), and each package that came
+(`+channel/subdir::name-version-build`) or went (`-`).
 """
 
 from __future__ import annotations

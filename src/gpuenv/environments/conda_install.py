@@ -61,7 +61,7 @@ def link_packages(
 
 
 def as_record(entry: Mapping[str, Any], directory: Path) -> PrefixRecord:
-    """Rattler's record of a package from its entry of the repodata, field for field; `directory` is for a file."""
+    """The record that rattler has of a package, from its entry of the repodata, field for field; `directory` is for a file."""
     from rattler import PrefixRecord
 
     place = directory / "record.json"
@@ -148,7 +148,7 @@ def _reporter(report: Reporter) -> InstallerReporter:
             report.detail(f"linking {package_name}")
             return 0
 
-    return Telling()
+    return Telling()  # type: ignore[abstract]  # rattler's empty methods are meant to be left as they are
 
 
 def _explained(said: str, final: Path) -> GpuenvError:

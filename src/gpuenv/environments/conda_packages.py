@@ -75,7 +75,7 @@ class _Pen:
         self.md5.update(content)
 
 
-class _TooLong(Exception):
+class _TooLong(Exception):  # noqa: N818  (an answer, not an error)
     """More bytes came than the file has."""
 
 

@@ -79,22 +79,13 @@ def _plan_of(environment: Environment, packages: Iterable[CondaPackage]) -> Plan
     specs = [spec for spec in plan.request.specs if spec_name(spec) not in gone]
     known = {spec_name(spec) for spec in specs}
     specs += [spec for name, spec in _asked_since(environment, there, planned).items() if name not in known]
-    changed = {
-        one.name
-        for one in plan.packages
-        if one.name in gone
-        or (one.name in there and one.name in planned and _moved(planned[one.name], there[one.name]))
-    }
+    moved = {name for name in planned.keys() & there.keys() if _key(planned[name]) != _key(there[name].locked)}
     return msgspec.structs.replace(
         plan,
         request=msgspec.structs.replace(plan.request, specs=tuple(specs)),
-        packages=tuple(one for one in plan.packages if one.name not in changed),
+        packages=tuple(one for one in plan.packages if one.name not in gone | moved),
         conda=tuple(conda),
     )
-
-
-def _moved(was: LockedConda, now: CondaPackage) -> bool:
-    return _key(was) != _key(now.locked)
 
 
 def _asked_since(

@@ -25,7 +25,8 @@ def environments_directory(data_dir: Path) -> Path:
 def resolve_prefix(name: str | None, prefix: Path | None, environ: Mapping[str, str]) -> Path:
     """The absolute path of the environment called `name`, or at `prefix`, or else the active one.
 
-    Whether anything is there is not asked, except of the active one (VIRTUAL_ENV, CONDA_PREFIX), which must be gpuenv's.
+    Whether anything is there is not asked, except of the active one (VIRTUAL_ENV or CONDA_PREFIX), which must be
+    gpuenv's.
     RequestError for both at once, for neither, and for a name or path that cannot be used.
     """
     if name is not None and prefix is not None:

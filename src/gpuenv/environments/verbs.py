@@ -193,7 +193,7 @@ def _planned(
 
 def _not_asked_for(name: str, old: Environment, asked: set[str]) -> RequestError:
     locked: set[str] = {canonicalize_name(package.name) for package in read_lock(old.plan.pylock)}
-    locked |= {package.name for package in (*old.plan.packages, *old.plan.conda)}
+    locked |= {package.name for package in old.plan.packages} | {package.name for package in old.plan.conda}
     if canonicalize_name(name) in locked or name in locked:
         return RequestError(
             f"`{name}` was not asked for by itself in `{old.name}`",

@@ -21,6 +21,8 @@ def yanked_releases(plan: Plan) -> dict[str, str]:
 
     Files from addresses and builds of a project's own index (with a local version) are not asked for.
     """
+    if not plan.pylock:
+        return {}
     pins = [
         f"{one.name}=={one.version}"
         for one in read_lock(plan.pylock)
