@@ -88,7 +88,15 @@ _HOMES = {
     "gpuenv.rules": ("RULES", "check", "report_machine"),
     "gpuenv.targets.check": ("check_targets",),
     "gpuenv.targets.inspect": ("inspect_targets",),
-    "gpuenv.workspaces": ("LockOptions", "check_lock", "export_lock", "lock", "read_request", "request_with_file", "sync"),
+    "gpuenv.workspaces": (
+        "LockOptions",
+        "check_lock",
+        "export_lock",
+        "lock",
+        "read_request",
+        "request_with_file",
+        "sync",
+    ),
     "gpuenv.workspaces.markers": ("specs_for",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -30,7 +30,7 @@ def test_what_is_wrong_is_told_package_by_package(tmp_path: Path, capsys: pytest
     lines = out.splitlines()
     assert lines[0] == "linux-64/vectors-1.0-0.conda: 1 error"
     assert lines[1].startswith("  error: it has GPU code, and nothing in its metadata says so")
-    assert any(line.split() == ["GPU", "code", "sm_80,", "sm_90,", "libvectors.so"] for line in lines)
+    assert any(line.split()[:3] == ["GPU", "code", "sm_80,"] and "libvectors.so" in line for line in lines)
     assert lines[-2] == "audited 2 packages, 1 with GPU code: 1 error"
     assert lines[-1] == "hint: `--patch DIRECTORY` writes a repodata patch that puts all of it right"
     assert max(map(len, lines)) <= 80

@@ -13,8 +13,10 @@ from enum import StrEnum
 
 from gpuenv.channels.destinations import destination_of
 from gpuenv.channels.index_logins import without_credentials
-from gpuenv.channels.pylock import LockedPackage
+from gpuenv.channels.pylock import LockedPackage, read_lock
+from gpuenv.environments.build import with_lock
 from gpuenv.environments.command_shells import Shell, shell_of
+from gpuenv.environments.conda_exports import explicit_lines
 from gpuenv.environments.lock_markers import packages_of
 from gpuenv.environments.variables import variables_of
 from gpuenv.errors import RequestError
@@ -25,6 +27,7 @@ __all__ = ["CommandFormat", "Commands", "commands"]
 _DIRECTORY = ".venv"
 _BUILD_CONSTRAINTS = "gpuenv-build-constraints.txt"
 _REQUIREMENTS = "gpuenv-requirements.txt"
+_EXPLICIT = "gpuenv-explicit.txt"
 
 
 class CommandFormat(StrEnum):
@@ -56,8 +59,13 @@ def commands(
     With `hashes` the files themselves are pinned, by a list of requirements that the commands write first. `environ`
     (by default this process's) tells which indexes the plan was made from. RequestError for a plan without a lock.
     """
-    if not plan.pylock:
-        raise RequestError("the plan has no lock, so there is nothing to install")
+    plan = with_lock(plan)
+    if plan.conda and format is not CommandFormat.CONDA:
+        raise RequestError(
+            f"`{format.value}` installs wheels only",
+            reasons=(f"the plan has {len(plan.conda)} conda packages",),
+            hints=("as conda commands: `--format conda`", "or plan with `--only wheels`"),
+        )
     environ = os.environ if environ is None else environ
     shell = shell_of(plan.machine.system.os)
     packages = packages_of(plan)
@@ -93,6 +101,9 @@ class _Tool:
         python = self.plan.python
         if self.format is CommandFormat.UV:
             yield self.shell.line(["uv", "venv", "--python", python, _DIRECTORY])
+        elif self.plan.conda:
+            yield from self.shell.write_file(_EXPLICIT, explicit_lines(self.plan))
+            yield self.shell.line(["conda", "create", "--yes", "--name", self.name, "--file", _EXPLICIT])
         elif self.format is CommandFormat.CONDA:
             yield self.shell.line(["conda", "create", "--yes", "--name", self.name, f"python={python}", "pip"])
         else:
@@ -223,7 +234,9 @@ def _has_login(index: str) -> bool:
 def _notes(tool: _Tool, environ: Mapping[str, str]) -> Iterator[str]:
     if tool.is_elsewhere:
         yield f"for {tool.plan.machine.platform} with Python {tool.plan.python}: run it on the machine of the plan"
-    if tool.format is CommandFormat.CONDA:
+    if tool.plan.conda and read_lock(tool.plan.pylock) and not any(one.name == "pip" for one in tool.plan.conda):
+        yield "the plan has no pip, which conda needs for the wheels: `conda install -n NAME pip` before them"
+    if tool.format is CommandFormat.CONDA and not tool.plan.conda:
         yield "conda channels are not read: Python and pip come from conda, the packages as wheels through pip"
     if tool.shell.is_windows:
         yield "the commands are for PowerShell"

@@ -61,7 +61,7 @@ def link_packages(
 
 
 def as_record(entry: Mapping[str, Any], directory: Path) -> PrefixRecord:
-    """The record that rattler has of a package, from its entry of the repodata, field for field; `directory` is for a file."""
+    """The record that rattler has of a package, from its entry of the repodata; `directory` is for a file."""
     from rattler import PrefixRecord
 
     place = directory / "record.json"

@@ -7,11 +7,12 @@ from enum import StrEnum
 from pathlib import Path
 
 from gpuenv.channels.pylock import LockedPackage, parse_lock, read_lock
+from gpuenv.environments.build import with_lock
 from gpuenv.environments.foreign import hand_added
 from gpuenv.environments.state import load
 from gpuenv.environments.variables import variables_of
 from gpuenv.errors import RequestError
-from gpuenv.model import Plan, to_json
+from gpuenv.model import Plan, Silence, to_json
 
 __all__ = ["ExportFormat", "export", "export_plan"]
 
@@ -22,9 +23,17 @@ class ExportFormat(StrEnum):
     REQUIREMENTS = "requirements.txt"
     PYLOCK = "pylock.toml"
     CONDA = "environment.yml"
+    CONDA_HISTORY = "environment.yml-from-history"
     CONDA_EXPLICIT = "conda-explicit"
+    PIXI = "pixi.lock"
     DOCKERFILE = "dockerfile"
     JSON = "json"
+
+
+_WITH_CONDA = {
+    *(ExportFormat.JSON, ExportFormat.CONDA, ExportFormat.CONDA_HISTORY, ExportFormat.CONDA_EXPLICIT),
+    ExportFormat.PIXI,
+}
 
 
 def export(prefix: Path, format: ExportFormat) -> str:  # noqa: A002  (the word that users know it by)
@@ -33,6 +42,10 @@ def export(prefix: Path, format: ExportFormat) -> str:  # noqa: A002  (the word 
     What the lock does not hold (added by hand) stands as a comment where the format has comments.
     """
     environment = load(prefix)
+    if environment.plan.conda:
+        from gpuenv.environments.conda_truth import as_it_is
+
+        environment = as_it_is(environment, report=Silence())
     made_by = f"made by gpuenv {environment.state.gpuenv} for Python {environment.plan.python}"
     heading = (
         f"Environment `{environment.name}`, {made_by}.",
@@ -55,10 +68,15 @@ def export_plan(
     """
     if format is ExportFormat.JSON:
         return f"{to_json(plan)}\n"
+    plan = with_lock(plan)
+    if plan.conda and format not in _WITH_CONDA:
+        raise _for_wheels_only(plan, format)
     writers: dict[ExportFormat, Callable[[Plan, str], Iterable[str]]] = {
         ExportFormat.REQUIREMENTS: _requirements,
         ExportFormat.PYLOCK: _pylock,
         ExportFormat.CONDA: _conda,
+        ExportFormat.CONDA_HISTORY: _conda_history,
+        ExportFormat.PIXI: _pixi,
         ExportFormat.CONDA_EXPLICIT: _conda_explicit,
         ExportFormat.DOCKERFILE: _dockerfile,
     }
@@ -98,15 +116,52 @@ def _pylock(plan: Plan, _name: str) -> list[str]:
     return [*body, *table, *(["", "[tool.gpuenv.variables]", *variables] if variables else [])]
 
 
+def _for_wheels_only(plan: Plan, format: ExportFormat) -> RequestError:  # noqa: A002  (as above)
+    return RequestError(
+        f"`{format.value}` can hold wheels only",
+        reasons=(f"the plan has {len(plan.conda)} conda packages",),
+        hints=("for conda: `--format environment.yml` or `--format conda-explicit`", "for pixi: `--format pixi.lock`"),
+    )
+
+
+def _pixi(plan: Plan, _name: str) -> list[str]:
+    from gpuenv.environments.conda_exports import pixi_lock
+
+    if not plan.conda:
+        raise RequestError(
+            "a pixi.lock without conda packages has no Python",
+            reasons=("the plan is made of wheels alone",),
+            hints=("name a channel that has Python, with `-c`", "or `--format pylock.toml`"),
+        )
+    return pixi_lock(plan).splitlines()
+
+
+def _conda_history(plan: Plan, name: str) -> list[str]:
+    """What was asked for alone, to be solved again."""
+    from gpuenv.environments.conda_exports import channels_of, history_dependencies
+    from gpuenv.plans.specs import spec_name
+
+    asked = history_dependencies(plan)
+    names = {one.split()[0] for one in asked}
+    wheels = [spec for spec in plan.request.specs if not plan.conda or spec_name(spec) not in names]
+    lines = [f"name: {_quoted(name)}", "channels:", *_items(channels_of(plan) or ["conda-forge"], indent=2)]
+    lines += ["  - nodefaults", "dependencies:", *_items(asked, indent=2)]
+    if not plan.has_conda_python and (wheels or not asked):
+        lines.append(f"  - python={plan.python}.*")
+    if wheels:
+        lines += ["  - pip", "  - pip:", *_items(wheels, indent=6)]
+    return lines
+
+
 def _conda(plan: Plan, name: str) -> list[str]:
-    """A file for `conda env create`: Python from conda, all else through pip; conda sets the variables itself."""
+    """A file for `conda env create`: conda packages pinned, all else through pip; conda sets the variables itself."""
     packages = read_lock(plan.pylock)
     pip = ["--only-binary :all:", *(f"--no-binary {one.name}" for one in packages if one.only_source)]
     addresses = _addresses_elsewhere(plan)
     pip += [_requirement(package, addresses) for package in packages]
     lines = [f"# Build with the constraint {constraint}" for constraint in plan.build_constraints]
-    lines += [f"name: {_quoted(name)}", "channels:", "  - conda-forge", "  - nodefaults", "dependencies:"]
-    lines += [f"  - python={plan.python}.*", "  - pip"]
+    lines += [f"name: {_quoted(name)}", "channels:", *_conda_channels(plan), "  - nodefaults", "dependencies:"]
+    lines += _conda_packages(plan, with_pip=bool(packages))
     if packages:
         lines += ["  - pip:", *_items(pip, indent=6)]
     variables = variables_of(plan)
@@ -115,7 +170,30 @@ def _conda(plan: Plan, name: str) -> list[str]:
     return lines
 
 
+def _conda_channels(plan: Plan) -> list[str]:
+    if not plan.conda:
+        return ["  - conda-forge"]
+    from gpuenv.environments.conda_exports import channels_of
+
+    needs_more = not plan.has_conda_python and read_lock(plan.pylock)
+    return _items(dict.fromkeys([*channels_of(plan), *(["conda-forge"] if needs_more else [])]), indent=2)
+
+
+def _conda_packages(plan: Plan, *, with_pip: bool) -> list[str]:
+    if not plan.conda:
+        return [f"  - python={plan.python}.*", "  - pip"]
+    from gpuenv.environments.conda_exports import pinned_dependencies
+
+    python = [] if plan.has_conda_python or not with_pip else [f"python={plan.python}.*"]
+    pip = ["pip"] if with_pip and not any(one.name == "pip" for one in plan.conda) else []
+    return _items([*pinned_dependencies(plan), *python, *pip], indent=2)
+
+
 def _conda_explicit(plan: Plan, _name: str) -> Iterable[str]:
+    if plan.conda:
+        from gpuenv.environments.conda_exports import explicit_lines
+
+        return [*explicit_lines(plan)]
     wheels = len(plan.wheels) or len(read_lock(plan.pylock))
     raise RequestError(
         "a conda explicit file can hold conda packages only",

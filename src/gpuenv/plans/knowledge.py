@@ -107,8 +107,18 @@ class Knowledge:
             return build
         known = self._with_code.get(id(build))
         if known is None:
-            asked = build.needs.virtual_packages
-            needs = msgspec.structs.replace(needs, virtual_packages=asked, pythons=None, glibc=build.needs.glibc)
+            told = build.needs
+            needs = msgspec.structs.replace(
+                needs,
+                # What its metadata says counts as well: a package may be without code, and of others that have it.
+                uses_gpu=needs.uses_gpu or told.uses_gpu,
+                cuda=needs.cuda or told.cuda,
+                cuda_newest=needs.cuda_newest or told.cuda_newest,
+                virtual_packages=told.virtual_packages,
+                pythons=None,
+                glibc=told.glibc,
+                system_cuda=None,
+            )
             gpu = (build.gpu or needs.uses_gpu) and not build.library
             read = dataclasses.replace(build, needs=needs, gpu=gpu, look_inside=False)
             known = self._with_code[id(build)] = build, read

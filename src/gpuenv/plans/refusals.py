@@ -21,6 +21,8 @@ __all__ = ["explain_refusal", "spans"]
 
 _MOST_REASONS = 6
 _MOST_HINTS = 3
+_DEPTH = 3
+"""How far what a conda package pulls in is followed to what the rules refuse."""
 _EXACT = re.compile(r"([\w.-]+?)[= ](\d[\d.]*)[= ](\S+)")
 
 
@@ -81,7 +83,12 @@ def _alone(spec: GpuSpec, candidates: Candidates, machine: Machine) -> _Refusal 
         return _Refusal(reasons=(_what_there_is(spec, builds, machine),), hints=tuple(_without_exactness(spec, builds)))
     behind = [target for candidate in asked for target in _behind(candidate, candidates)]
     if any(candidate.tier is not Tier.REFUSED for candidate in behind):
-        return None if _fits((spec,), candidates) else _Refusal(reasons=tuple(_with_cuda(behind, machine)))
+        if _fits((spec,), candidates):
+            return None
+        if refused := _refused_need(behind, candidates, _DEPTH):
+            found = [(one, objections(one)[0]) for one in refused]
+            return _Refusal(reasons=tuple(spans(found)), hints=tuple(_hints(found, machine)), of_machine=True)
+        return _Refusal(reasons=tuple(_with_cuda(behind, machine)))
     if not behind:
         return _Refusal(reasons=(f"`{spec.name}` has no GPU build for {machine.platform}",))
     found = [(candidate, objections(candidate)[0]) for candidate in behind]
@@ -104,6 +111,28 @@ def _without_exactness(spec: GpuSpec, builds: list[Candidate]) -> Iterator[str]:
     looser = f"{written[1]}={written[2]}.*={written[3]}" if written else ""
     if looser and any(matches(looser, candidate) for candidate in builds):
         yield f"before a build, conda takes the version exactly; any {written[2] if written else ''} is `{looser}`"
+
+
+def _refused_need(builds: list[Candidate], candidates: Candidates, depth: int) -> list[Candidate]:
+    """What the builds need and the rules refuse, where none of them can do without such; conda packages only, since the
+    needs of the catalog's builds are followed before.
+    """
+    refused: list[Candidate] = []
+    for build in builds:
+        found = [*_refused_by(build, candidates, depth)] if build.build.record else []
+        if not found and build.tier is not Tier.REFUSED:
+            return []
+        refused += found
+    return list({id(one): one for one in refused}.values())
+
+
+def _refused_by(candidate: Candidate, candidates: Candidates, depth: int) -> Iterator[Candidate]:
+    for depend in candidate.build.depends:
+        targets = [one for one in candidates.get(depend.split()[0], ()) if matches(depend, one)]
+        if targets and all(one.tier is Tier.REFUSED for one in targets):
+            yield from targets
+        elif targets and depth > 1:
+            yield from _refused_need(targets, candidates, depth - 1)
 
 
 def _with_cuda(behind: list[Candidate], machine: Machine) -> Iterator[str]:

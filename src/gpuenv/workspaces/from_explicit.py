@@ -40,13 +40,13 @@ def read_explicit_list(path: Path) -> Imported:
 def _pinned(line: str, path: Path, number: int) -> tuple[str, PinnedFile]:
     where = f"`{path}`, line {number}"
     place, _, fragment = line.partition("#")
-    channel, subdir, filename = _parts(_address(place.strip(), path), where)
+    channel, subdir, filename = _parts(place.strip(), path, where)
     ending = next((ending for ending in CONDA_ENDINGS if filename.endswith(ending)), "")
     dist = split_dist(filename.removesuffix(ending)) if ending else None
     if not (channel and subdir and dist and all(part and _PLAIN.fullmatch(part) for part in dist)):
         raise FormatError(
             f"{where} is not the address of a conda package",
-            reasons=(f"`{without_secrets(place)[:200]}` is not `CHANNEL/PLATFORM/NAME-VERSION-BUILD.conda`",),
+            reasons=("it is not `CHANNEL/PLATFORM/NAME-VERSION-BUILD.conda`, with one of a conda package's endings",),
         )
     name, version, build = dist
     sha256, md5 = _hashes(fragment.strip(), where)
@@ -64,20 +64,18 @@ def _hashes(fragment: str, where: str) -> tuple[str | None, str | None]:
     return sha256.lower() if sha256 else None, md5.lower() if md5 else None
 
 
-def _address(place: str, path: Path) -> str:
-    """The address, or that of a file whose path starts at the list; without a login."""
-    if "://" in place:
-        return without_secrets(place)
-    return Path(os.path.normpath(path.parent.absolute() / place)).as_uri()
-
-
-def _parts(address: str, where: str) -> tuple[str, str, str]:
-    """Channel, platform and name of the file."""
+def _parts(place: str, path: Path, where: str) -> tuple[str, str, str]:
+    """Channel, platform and name of the file; without a login. A path starts at the list."""
+    if not place.isprintable() or " " in place:
+        return "", "", ""
     try:
+        is_address = "://" in place
+        address = (
+            without_secrets(place) if is_address else Path(os.path.normpath(path.absolute().parent / place)).as_uri()
+        )
         parts = urlsplit(address)
     except ValueError as error:
         raise FormatError(f"{where} is not an address", reasons=(str(error),)) from error
     channel, _, subdir = parts.path.rpartition("/")[0].rpartition("/")
-    if not (channel or parts.netloc) or any(character.isspace() for character in address):
-        return "", "", ""
-    return f"{parts.scheme}://{parts.netloc}{channel}", subdir, unquote(parts.path.rpartition("/")[2])
+    there = f"{parts.scheme}://{parts.netloc}{channel}" if channel or parts.netloc else ""
+    return there, subdir, unquote(parts.path.rpartition("/")[2])

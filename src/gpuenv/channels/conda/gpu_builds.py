@@ -128,15 +128,11 @@ def _build(record: RepoDataRecord, known: dict[tuple[object, ...], Needs]) -> Bu
 
 
 def _is_metapackage(record: RepoDataRecord) -> bool:
-    """Whether a package only pulls in another one's GPU build, as `tensorflow-gpu` does: by its size, and since it asks
-    for one exact build.
+    """Whether a package only pulls in the GPU builds of others, as `tensorflow-gpu` does by `_tflow_select 2.1.0 gpu`:
+    nothing but such a choice speaks of a GPU.
     """
-    small = record.size is not None and record.size < 1 << 16
-    return (
-        small
-        and any(len(text.split()) > 2 and _MARKED.search(text.split()[2]) for text in record.depends)
-        and (not any(_asks_for_cuda(text) for text in record.depends))
-    )
+    is_named = bool(_MARKED.search(str(record.build).lower()) or record.flags)
+    return not is_named and not any(map(_asks_for_cuda, record.depends))
 
 
 def _needs(record: RepoDataRecord, label: str, *, gpu: bool, is_library: bool) -> Needs:
@@ -152,7 +148,7 @@ def _needs(record: RepoDataRecord, label: str, *, gpu: bool, is_library: bool) -
         framework = find_framework(artifact.name)
         return Needs(
             subject=artifact.subject,
-            gpu_support=framework.gpu_support if framework else GpuSupport.NONE,
+            gpu_support=framework.gpu_support if framework and not _is_marked(record) else GpuSupport.NONE,
             libraries=(),
             platforms=artifact.platforms,
             glibc=glibc,
