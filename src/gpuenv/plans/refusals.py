@@ -128,11 +128,23 @@ def _refused_need(builds: list[Candidate], candidates: Candidates, depth: int) -
 
 def _refused_by(candidate: Candidate, candidates: Candidates, depth: int) -> Iterator[Candidate]:
     for depend in candidate.build.depends:
-        targets = [one for one in candidates.get(depend.split()[0], ()) if matches(depend, one)]
+        admitted = (one for one in candidates.get(depend.split()[0], ()) if matches(depend, one))
+        targets = [one for one in admitted if _agree(candidate, one, candidates)]
         if targets and all(one.tier is Tier.REFUSED for one in targets):
             yield from targets
         elif targets and depth > 1:
             yield from _refused_need(targets, candidates, depth - 1)
+
+
+def _agree(one: Candidate, other: Candidate, candidates: Candidates) -> bool:
+    """Whether two builds can have what both of them need: the GPU build of a mutex is not the one for the CPU."""
+    needs = {depend.split()[0]: depend for depend in one.build.depends}
+    for depend in other.build.depends:
+        name = depend.split()[0]
+        known = candidates.get(name) if name in needs else None
+        if known and not any(matches(depend, two) and matches(needs[name], two) for two in known):
+            return False
+    return True
 
 
 def _with_cuda(behind: list[Candidate], machine: Machine) -> Iterator[str]:
