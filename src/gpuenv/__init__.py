@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from gpuenv.plans.make import make_plan
     from gpuenv.plans.specs import spec_name
     from gpuenv.recipes import build_channel, index_channel
+    from gpuenv.recipes.wheel import package_wheel
     from gpuenv.rules import RULES, check, report_machine
     from gpuenv.targets.check import check_targets
     from gpuenv.targets.inspect import inspect_targets
@@ -85,6 +86,7 @@ _HOMES = {
     "gpuenv.plans.make": ("make_plan",),
     "gpuenv.plans.specs": ("spec_name",),
     "gpuenv.recipes": ("build_channel", "index_channel"),
+    "gpuenv.recipes.wheel": ("package_wheel",),
     "gpuenv.rules": ("RULES", "check", "report_machine"),
     "gpuenv.targets.check": ("check_targets",),
     "gpuenv.targets.inspect": ("inspect_targets",),
@@ -138,16 +140,17 @@ __all__ = [
     "make_plan",
     "make_plans",
     "nearest_names",
+    "package_wheel",
     "parse_machine",
     "plan_install",
     "plan_into",
     "probe_here",
     "project_names",
     "read_request",
-    "request_with_file",
     "record_here",
     "remove",
     "report_machine",
+    "request_with_file",
     "resolve_prefix",
     "run_in",
     "shell_in",

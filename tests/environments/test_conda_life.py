@@ -101,6 +101,8 @@ def test_everything_names_the_place_where_it_is(channel: Path, tmp_path: Path) -
         assert record["url"] == f"{channel.as_uri()}/{record['subdir']}/{record['fn']}", name
         assert record["channel"].rstrip("/") == channel.as_uri()
         for entry in record["paths_data"]["paths"]:
+            if entry["path_type"] == "softlink":
+                continue
             content = (prefix / entry["_path"]).read_bytes()
             assert entry.get("sha256_in_prefix", entry["sha256"]) == hashlib.sha256(content).hexdigest(), entry
         assert Path(record["extracted_package_dir"]).is_dir()
@@ -232,9 +234,7 @@ def test_python_of_conda_that_does_not_run(tmp_path: Path, index: Index, plan_fo
     prefix = tmp_path / "env"
     plan = conda_plan(channel, "python")
     with pytest.raises(UnavailableError, match="does not run"):
-        environments.create(
-            msgspec.structs.replace(plan, pylock=plan_for("beta").pylock), prefix, report=Listener()
-        )
+        environments.create(msgspec.structs.replace(plan, pylock=plan_for("beta").pylock), prefix, report=Listener())
     assert not prefix.exists()
     environments.create(plan, prefix, report=Listener())
     assert records(prefix)["python"]["version"] == "3.11.7"

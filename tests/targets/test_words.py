@@ -158,7 +158,6 @@ def test_addresses(here: Path) -> None:
         ("git+https://host.invalid/x", "repository"),
         ("x @ git+https://host.invalid/x", "repository"),
         ("torch @@", "not an address"),
-        ("conda-forge::pytorch", "channel `conda-forge`"),
         ("numba=0.58=py311_0", "conda's builds"),
         ("!!", "neither a file here nor a package"),
     ],

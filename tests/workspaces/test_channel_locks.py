@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import gpuenv
-from gpuenv.errors import FormatError, RequestError
+from gpuenv.errors import FormatError, GpuenvError
 from gpuenv.model import LockState, Plan, Request, Silence, Sources, SyncState, from_json, to_json
 from gpuenv.workspaces import LockOptions
 from little_channel import LittlePackage, make_channel, python_package
@@ -19,7 +19,7 @@ from workspaces.team_workspace import H100, NO_GPU, V100, TeamWorkspace, Yanking
 pytestmark = pytest.mark.usefixtures("alone")
 
 
-def native(version: str, *units: bytes, build: str = "cuda124_0", **more: object) -> LittlePackage:
+def native(version: str, *units: bytes, build: str = "cuda124_0") -> LittlePackage:
     """A release of `veclib` with this code for GPUs."""
     files = {"lib/libveclib.so": library(*units)}
     return LittlePackage(
@@ -93,24 +93,43 @@ def test_a_project_can_move_with_its_channel(project: TeamWorkspace, tmp_path: P
     shutil.copytree(project.directory, moved.directory)
     shutil.rmtree(project.directory)
     assert moved.check().state is LockState.CURRENT
-    report = moved.sync(machine=V100, dry_run=True, prefix=tmp_path / "env") if _can_build() else None
-    if report is not None:
-        assert report.state is SyncState.WOULD_CREATE
-        (veclib,) = (one for one in report.plan.conda if one.name == "veclib")
-        assert veclib.url == (moved.directory / "channel/linux-64/veclib-1.0-cuda124_0.conda").as_uri()
-        assert veclib.record["url"] == veclib.url
+    report = moved.sync(machine=V100, dry_run=True)
+    assert report.state is SyncState.WOULD_CREATE
+    assert [change.after for change in report.changes] == ["1.0 0", "1.0 cuda124_0"]
+    (veclib,) = (one for one in report.plan.conda if one.name == "veclib")
+    assert veclib.url == (moved.directory / "channel/linux-64/veclib-1.0-cuda124_0.conda").as_uri()
+    assert veclib.record["url"] == veclib.url
+    assert report.plan.request.channels == (str(moved.directory / "channel"),)
 
 
-def _can_build() -> bool:
-    """Whether plans of conda packages alone can be made to environments."""
-    from gpuenv.environments.build import check_plan
-    from gpuenv.machines import probe_here
+def test_the_environment_of_a_lock(project: TeamWorkspace) -> None:
+    """It has the locked packages, is left alone where it is as the lock says, and follows a new lock."""
+    project.lock()
+    assert project.sync(machine=V100).state is SyncState.CREATED
+    installed = sorted(path.name for path in (project.directory / ".venv/conda-meta").glob("*.json"))
+    assert installed == ["tool-1.0-0.json", "veclib-1.0-cuda124_0.json"]
+    assert (project.directory / ".venv/lib/libveclib.so").read_bytes() == library(sass(70, 90))
+    report = project.sync(machine=V100)
+    assert (report.state, report.changes) == (SyncState.UNCHANGED, ())
+    (project.directory / ".venv/conda-meta/tool-1.0-0.json").unlink()
+    assert [change.name for change in project.sync(machine=V100, dry_run=True).changes] == ["tool"]
+    make_channel(project.directory / "channel", the_packages(veclib="2.0"))
+    project.lock(upgrade=True)
+    report = project.sync(machine=V100)
+    assert report.state is SyncState.CHANGED
+    changed = [(change.name, change.before, change.after) for change in report.changes if change.name == "veclib"]
+    assert changed == [("veclib", "1.0 cuda124_0", "2.0 cuda124_0")]
+    assert (project.directory / ".venv/conda-meta/veclib-2.0-cuda124_0.json").exists()
 
-    try:
-        check_plan(Plan(request=Request(specs=()), machine=probe_here(), python="3.11"))
-    except RequestError:
-        return False
-    return True
+
+def test_a_locked_package_that_is_another_by_now_is_not_installed(project: TeamWorkspace) -> None:
+    """Its hash is that of the lock, whatever the channel has under the name."""
+    project.lock()
+    place = project.directory / "channel/noarch/tool-1.0-0.conda"
+    place.write_bytes(place.read_bytes()[:-1] + b"x")
+    with pytest.raises(GpuenvError):
+        project.sync(machine=V100)
+    assert not (project.directory / ".venv").exists()
 
 
 def test_releases_of_a_channel_stay_until_an_upgrade(project: TeamWorkspace) -> None:

@@ -25,7 +25,7 @@ __all__ = ["PackedFile", "write_conda_package"]
 # As conda-build compresses; larger packages would take minutes for a few percent.
 _LEVEL = 19
 _LEVEL_OF_LARGE = 9
-_LARGE_BYTES = 64 << 20
+_LARGE_BYTES = 16 << 20
 _SPOOLED_BYTES = 16 << 20
 _FIRST_DATE = (1980, 1, 1, 0, 0, 0)
 _FORMAT = {"conda_pkg_format_version": 2}

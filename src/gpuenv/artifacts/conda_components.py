@@ -7,7 +7,7 @@ a server for it in pieces of some kB, and stops at a second part of one kind wit
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from gpuenv.artifacts.sources import Source
 from gpuenv.artifacts.zip_members import Member, list_members, stream_member
@@ -43,6 +43,13 @@ class CondaComponents:
             raise FormatError(f"its part `{part}-….tar.zst` is not stored as it is")
         self.dist, self._parts[part] = dist, member
 
-    def stream(self, part: str) -> Iterator[bytes]:
-        """The bytes of `info` or `pkg`, still compressed; errors as those of `stream_member`."""
-        return stream_member(self._source, self._parts[part])
+    def packed_bytes(self, part: str) -> int:
+        """How long `info` or `pkg` is, compressed."""
+        return self._parts[part].packed_bytes
+
+    def stream(self, part: str) -> Generator[bytes]:
+        """The bytes of `info` or `pkg`, still compressed; errors as those of `stream_member`.
+
+        To be closed where they are not taken to their end: then no more of them is fetched.
+        """
+        yield from stream_member(self._source, self._parts[part])

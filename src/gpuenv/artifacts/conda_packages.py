@@ -1,8 +1,11 @@
-"""Reads conda packages of both forms, `.conda` and `.tar.bz2` (CEP 35): once, from the first byte to the last."""
+"""Reads conda packages of both forms, `.conda` and `.tar.bz2` (CEP 35), once and in order: a `.conda` file, whose list
+of files comes apart from them, as far as something may follow that matters, a `.tar.bz2` file to its last byte.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import msgspec
@@ -10,6 +13,7 @@ import msgspec
 from gpuenv.artifacts.collecting import Collector
 from gpuenv.artifacts.conda_components import CondaComponents
 from gpuenv.artifacts.conda_index import CONDA_ENDINGS, CondaIndex, describe_artifact, parse_index, split_dist
+from gpuenv.artifacts.conda_paths import PATHS_BYTES, Awaited, awaited_of
 from gpuenv.artifacts.sources import Source
 from gpuenv.artifacts.tar_members import Limits, Member, MemberKind, walk_tar
 from gpuenv.artifacts.unpacking import Compression, unpack
@@ -19,6 +23,7 @@ from gpuenv.model import Artifact, NativeFile, Reading
 __all__ = ["read_conda"]
 
 _INDEX = "info/index.json"
+_PATHS = "info/paths.json"
 _INDEX_BYTES = 1 << 20
 # File lists and licences of the largest packages come to some ten MB.
 _INFO_LIMITS = Limits(unpacked_bytes=1 << 30)
@@ -79,6 +84,8 @@ class _Reader:
     collector: Collector
     index: CondaIndex | None = None
     dists: list[str] = field(default_factory=list)
+    lists: list[bytes] = field(default_factory=list)
+    listed: int = 0
 
     def read_parts(self) -> None:
         """A `.conda` file: its metadata first, then its files."""
@@ -86,22 +93,46 @@ class _Reader:
         self.dists.append(parts.dist)
         for member in walk_tar(unpack(parts.stream("info"), Compression.ZSTD), limits=_INFO_LIMITS):
             self._take_index(member)
+            self._take_list(member)
         if not self.index:
             raise FormatError(f"it has no `{_INDEX}`")
-        packed = parts.stream("pkg")
-        try:
-            self._take_members(walk_tar(unpack(packed, Compression.ZSTD)))
-            # What follows the end of the tar archive counts for the checksum.
-            for _ in packed:
-                pass
-        except (FormatError, UnavailableError) as error:
-            self.collector.break_off(error)
+        # Of two lists nobody knows which one a client obeys.
+        is_one = len(self.lists) == 1
+        awaited = awaited_of(self.lists[0], packed_bytes=parts.packed_bytes("pkg")) if is_one else None
+        self.lists.clear()
+        if awaited is not None and awaited.is_over(self.collector):
+            self.listed = awaited.count
+            return
+        with closing(parts.stream("pkg")) as packed:
+            try:
+                self._take_files(packed, awaited)
+            except (FormatError, UnavailableError) as error:
+                self.collector.break_off(error)
+
+    def _take_files(self, packed: Iterator[bytes], awaited: Awaited | None) -> None:
+        """The files of a `.conda` file, as long as one may follow that matters."""
+        for member in walk_tar(unpack(packed, Compression.ZSTD)):
+            self._take_member(member)
+            if awaited is not None:
+                awaited.pass_by(member)
+                if awaited.is_over(self.collector):
+                    self.listed = awaited.count
+                    return
+        # What follows the end of the tar archive counts for the checksum.
+        for _ in packed:
+            pass
+
+    def _take_list(self, member: Member) -> None:
+        if member.path == _PATHS:
+            is_read = member.kind is MemberKind.FILE and not member.is_outside and member.size_bytes <= PATHS_BYTES
+            self.lists.append(b"".join(member.chunks) if is_read and not self.lists else b"")
 
     def read_stream(self) -> None:
         """A `.tar.bz2` file, in which the metadata may come at any place."""
         packed = self.source.stream(0, self.source.size_bytes)
         try:
-            self._take_members(walk_tar(unpack(packed, Compression.BZIP2)))
+            for member in walk_tar(unpack(packed, Compression.BZIP2)):
+                self._take_member(member)
         except (FormatError, UnavailableError) as error:
             is_known = self.index or (isinstance(error, UnavailableError) and self.collector.members)
             if not is_known:
@@ -110,12 +141,11 @@ class _Reader:
         if not self.index and self.collector.complete:
             raise FormatError(f"it has no `{_INDEX}`")
 
-    def _take_members(self, members: Iterable[Member]) -> None:
-        for member in members:
-            if member.path == "info" or member.path.startswith("info/"):
-                self._take_index(member)
-            else:
-                self.collector.look(member)
+    def _take_member(self, member: Member) -> None:
+        if member.path == "info" or member.path.startswith("info/"):
+            self._take_index(member)
+        else:
+            self.collector.look(member)
 
     def _take_index(self, member: Member) -> None:
         if member.path != _INDEX or member.kind is not MemberKind.FILE or member.is_outside:
@@ -135,7 +165,7 @@ class _Reader:
             constrains=index.constrains if index else (),
             imports=found.imports_found(),
             files=found.native_files(),
-            members=found.members,
+            members=max(found.members, self.listed),
             problems=(*found.problems, *self._other_names()),
             complete=found.complete,
         )

@@ -47,7 +47,7 @@ def is_only_for_gpus(facts: Facts, *, has_cpu: bool) -> bool:
 def _of_code(facts: Facts) -> tuple[Evidence, ...]:
     """What shows that it has to do with a GPU: its libraries with code and what for, or what it is linked with."""
     found = []
-    for library in facts.binary.libraries or ():
+    for library in sorted(facts.binary.libraries or (), key=lambda one: -one.size_bytes):
         images = dict.fromkeys(str(image) for group in library.groups for image in sorted(group.images))
         if images:
             found.append(evidence("GPU code", ", ".join(images), library.name))

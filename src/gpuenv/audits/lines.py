@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from gpuenv.artifacts.cuda_lines import CudaLine, exact_line, line_of_file
 from gpuenv.artifacts.native_files import file_name
 from gpuenv.artifacts.needs import needs_of, without_system_cuda
+from gpuenv.artifacts.outside_libraries import in_words
 from gpuenv.artifacts.sorted_reading import known_library, plain_name
 from gpuenv.audits.facts import Facts
 from gpuenv.audits.finding import error, evidence
@@ -120,7 +121,7 @@ def _of_libraries(facts: Facts, around: Surroundings) -> Iterator[AuditFinding]:
     names = dict.fromkeys(
         spec or (row.conda[0] if row and row.conda else "") for spec, row in zip(wanted.values(), rows, strict=True)
     )
-    listed = " and ".join(f"`{one}`" for one in missing)
+    listed = in_words(f"`{one}`" for one in missing)
     yield error(
         "library-missing",
         f"it is linked with {listed}, and neither holds nor requires {'it' if len(missing) == 1 else 'them'}",

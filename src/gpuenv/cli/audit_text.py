@@ -26,7 +26,8 @@ def show_audited(package: AuditedPackage, *, verbose: bool) -> None:
             if finding.evidence:
                 table = plain_table("", "", "")
                 for one in finding.evidence:
-                    table.add_row(printable(one.what), printable(one.value), printable(one.source))
+                    source = one.source if verbose else one.source.rpartition("/")[2]
+                    table.add_row(printable(one.what), printable(one.value), printable(source))
                 out.print(indented(table, 6))
             for hint in finding.hints if verbose or finding.severity is Severity.ERROR else ():
                 out.print(hanging("hint: ", printable(hint), indent=6))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import gpuenv
+from gpuenv.cli.channel_option import channel_option
 from gpuenv.cli.install_into import install_into_foreign, undo_in_foreign
 from gpuenv.cli.options import (
     as_json,
@@ -23,7 +24,7 @@ from gpuenv.cli.plan_text import show_done
 from gpuenv.cli.progress import Progress
 from gpuenv.cli.text import page, plain_table
 from gpuenv.errors import RequestError
-from gpuenv.model import LockedWheel, Plan, to_json
+from gpuenv.model import Plan, to_json
 
 if TYPE_CHECKING:
     from gpuenv import Change
@@ -40,6 +41,7 @@ def _change_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command("install", short_help="Add packages to an environment.")
 @click.argument("specs", nargs=-1, metavar="SPEC...")
+@channel_option
 @_change_options
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 @click.option("--yes", "-y", is_flag=True, help="Change an environment that gpuenv did not make without asking.")
@@ -48,7 +50,8 @@ def install_command(specs: tuple[str, ...], dry_run: bool, yes: bool, undo: bool
     """Add SPEC... to the environment -n NAME, -p PATH or the active one; what is there stays where it can.
 
     It may be a venv or conda environment of yours that gpuenv did not make: then it is shown what would change, and you
-    are asked. The last such change can be taken back with --undo.
+    are asked. With -c its conda packages are changed, without it wheels. The last such change can be taken back with
+    --undo.
     """
     if bool(specs) == undo:
         what = "--undo takes back the whole last change: name no package" if undo else "name a package"
@@ -60,7 +63,16 @@ def install_command(specs: tuple[str, ...], dry_run: bool, yes: bool, undo: bool
     if foreign is not None:
         machine = chosen_machine(options["machine"])
         verbose = options["verbose"]
-        return install_into_foreign(specs, foreign, machine, dry_run=dry_run, yes=yes, verbose=verbose, as_json=as_json)
+        return install_into_foreign(
+            specs,
+            foreign,
+            machine,
+            channels=options["channels"],
+            dry_run=dry_run,
+            yes=yes,
+            verbose=verbose,
+            as_json=as_json,
+        )
     return _show_planned(specs, **options) if dry_run else _carry_out(gpuenv.install, specs, **options)
 
 
@@ -84,12 +96,18 @@ def _show_planned(
     drop_foreign: bool,
     verbose: bool,
     as_json: bool,
+    channels: tuple[str, ...],
 ) -> int:
     """What `install` would make of an environment of gpuenv's own."""
     place = chosen_prefix(name, prefix)
     with Progress() as progress:
         before, plan = gpuenv.plan_install(
-            specs, place, machine=chosen_machine(machine), report=progress, drop_foreign=drop_foreign
+            specs,
+            place,
+            machine=chosen_machine(machine),
+            report=progress,
+            drop_foreign=drop_foreign,
+            channels=channels,
         )
     if as_json:
         click.echo(to_json(plan))
@@ -102,6 +120,7 @@ def _show_planned(
 
 @click.command("update", short_help="Bring an environment to the newest that fits.")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
+@channel_option
 @_change_options
 def update_command(names: tuple[str, ...], **options: Any) -> int:
     """Bring the environment -n NAME, -p PATH or the active one to the newest that fits, or only the packages named."""
@@ -126,10 +145,13 @@ def _carry_out(
     drop_foreign: bool,
     verbose: bool,
     as_json: bool,
+    **further: Any,
 ) -> int:
     place = chosen_prefix(name, prefix)
     with Progress() as progress:
-        change = verb(words, place, machine=chosen_machine(machine), report=progress, drop_foreign=drop_foreign)
+        change = verb(
+            words, place, machine=chosen_machine(machine), report=progress, drop_foreign=drop_foreign, **further
+        )
     plan = change.environment.plan
     if as_json:
         click.echo(to_json(plan))
@@ -142,16 +164,15 @@ def _carry_out(
 
 def _show_difference(before: Plan, after: Plan) -> None:
     """What came, went and changed, as `uv` marks it."""
-    old = {wheel.name: wheel for wheel in before.wheels}
-    new = {wheel.name: wheel for wheel in after.wheels}
+    old, new = _versions_in(before), _versions_in(after)
     table = plain_table("", "", "")
     changed = 0
-    for name in sorted(old.keys() | new.keys()):
-        was, now = old.get(name), new.get(name)
-        if was and now and was.version == now.version:
+    for kind, name in sorted(old.keys() | new.keys(), key=lambda one: (one[1], one[0])):
+        was, now = old.get((kind, name)), new.get((kind, name))
+        if was == now:
             continue
         changed += 1
-        table.add_row(_mark(was, now), name, _versions(was, now))
+        table.add_row(_mark(was, now), name, " -> ".join(version for version in (was, now) if version))
     with page() as out:
         if changed:
             out.print(table)
@@ -159,9 +180,11 @@ def _show_difference(before: Plan, after: Plan) -> None:
             out.print("All of it was there already.")
 
 
-def _mark(was: LockedWheel | None, now: LockedWheel | None) -> str:
+def _versions_in(plan: Plan) -> dict[tuple[str, str], str]:
+    """What a plan has by kind and name; of conda packages the build belongs to the version."""
+    wheels = {("wheel", one.name): one.version for one in plan.wheels}
+    return wheels | {("conda", one.name): f"{one.version} {one.build}" for one in plan.conda}
+
+
+def _mark(was: str | None, now: str | None) -> str:
     return "+" if was is None else "-" if now is None else "~"
-
-
-def _versions(was: LockedWheel | None, now: LockedWheel | None) -> str:
-    return " -> ".join(wheel.version for wheel in (was, now) if wheel)

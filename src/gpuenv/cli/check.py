@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 import gpuenv
+from gpuenv.cli.channel_option import channel_option
 from gpuenv.cli.check_text import show_check
 from gpuenv.cli.failure import show_problem
 from gpuenv.cli.options import (
@@ -36,6 +37,7 @@ _COULD_NOT_TELL = 3
     metavar="MACHINE",
     help="A machine to check for, once for each: a file, or `gpu=RTX5090,driver=570.133.07`. Default: this one.",
 )
+@channel_option
 @environment_options
 @python_option
 @click.option("--strict", is_flag=True, help="Exit with 1 for `degraded`, too.")
@@ -44,6 +46,7 @@ _COULD_NOT_TELL = 3
 @as_json
 def check_command(
     targets: tuple[str, ...],
+    channels: tuple[str, ...],
     machines: tuple[str, ...],
     name: str | None,
     prefix: Path | None,
@@ -66,6 +69,7 @@ def check_command(
             machines=chosen,
             prefix=place,
             python=python,
+            channels=channels,
             cache=not no_cache,
             offline=offline,
             report=progress,

@@ -23,7 +23,7 @@ def import_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "file",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="Take packages from requirements.txt, pyproject.toml, environment.yml, pylock.toml, pixi.toml, an explicit list.",
+        help="A requirements.txt, pyproject.toml, environment.yml, pixi.toml, pylock.toml or explicit list to read.",
     )
     extras = click.option("--extra", "extras", multiple=True, metavar="NAME", help="An extra of that pyproject.toml.")
     groups = click.option(

@@ -9,6 +9,7 @@ import click
 
 import gpuenv
 from gpuenv.cli.artifact_text import show_inspection, summary_row, support_in_words
+from gpuenv.cli.channel_option import channel_option
 from gpuenv.cli.failure import show_problem
 from gpuenv.cli.options import (
     as_json,
@@ -27,6 +28,7 @@ __all__ = ["inspect_command"]
 
 @click.command("inspect", short_help="Show which GPUs a package has code for, without installing it.")
 @click.argument("targets", nargs=-1, metavar="TARGET...")
+@channel_option
 @environment_options
 @click.option("--platform", metavar="PLATFORM", help="Builds for another system, such as windows-x86_64.")
 @python_option
@@ -36,6 +38,7 @@ __all__ = ["inspect_command"]
 @as_json
 def inspect_command(
     targets: tuple[str, ...],
+    channels: tuple[str, ...],
     name: str | None,
     prefix: Path | None,
     platform: str | None,
@@ -48,10 +51,10 @@ def inspect_command(
 ) -> int:
     """Show which GPUs each TARGET has machine code for, which CUDA and driver it needs, and how that is known.
 
-    A TARGET is a package on the index (torch, "torch==2.15.0", a wheel's file name), a file (.whl, .conda, .tar.bz2,
-    .so, .dll, .cubin, .fatbin), an address, a directory with an environment, or a list: requirements.txt,
-    pylock.toml, uv.lock, environment.yml, conda-lock.yml, pixi.lock. With -n or -p the targets are packages of that
-    environment, all of them when none is named.
+    A TARGET is a package on the index (torch, "torch==2.15.0", a wheel's file name) or in a conda channel (with -c, or
+    conda-forge::numba=0.58), a file (.whl, .conda, .tar.bz2, .so, .dll, .cubin, .fatbin), an address, a directory with
+    an environment, or a list: requirements.txt, pylock.toml, uv.lock, environment.yml, conda-lock.yml, pixi.lock. With
+    -n or -p the targets are packages of that environment, all of them when none is named.
     """
     place = chosen_place(targets, name, prefix)
     with Progress() as progress:
@@ -60,6 +63,7 @@ def inspect_command(
             prefix=place,
             platform=platform,
             python=python,
+            channels=channels,
             cache=not no_cache,
             offline=offline,
             report=progress,

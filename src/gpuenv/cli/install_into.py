@@ -24,6 +24,7 @@ def install_into_foreign(
     prefix: Path,
     machine: Machine,
     *,
+    channels: tuple[str, ...] = (),
     dry_run: bool,
     yes: bool,
     verbose: bool,
@@ -31,7 +32,7 @@ def install_into_foreign(
 ) -> int:
     """Show what would change at `prefix`, ask, and change it."""
     with Progress() as progress:
-        preview = gpuenv.plan_into(specs, prefix, machine=machine, report=progress)
+        preview = gpuenv.plan_into(specs, prefix, machine=machine, report=progress, channels=channels)
     if not as_json:
         _show_preview(preview.report, verbose=verbose)
     if not (dry_run or preview.is_empty or yes) and not _consents(prefix):

@@ -23,7 +23,7 @@ from gpuenv.artifacts.listed_files import Boundary, read_regular
 from gpuenv.errors import FormatError, IntegrityError
 from gpuenv.model import LockedConda, printable
 
-__all__ = ["LinkOut", "PackageFacts", "WasTouched", "check_package", "check_together"]
+__all__ = ["LinkOut", "PackageFacts", "WasTouched", "check_package", "check_together", "refuse_outside"]
 
 _MOST_BYTES = 256 << 20
 _LIBRARY = "lib/python/site-packages"
@@ -140,6 +140,14 @@ def check_together(packages: Iterable[tuple[LockedConda, PackageFacts]]) -> None
                         f"`{printable(path)}` would lie behind `{printable(link.path)}` of {owner.name}, which "
                         f"leads to `{printable(link.target)}`",
                     )
+
+
+def refuse_outside(prefix: Path, locked: LockedConda, facts: PackageFacts) -> None:
+    """IntegrityError where a file would lie behind a link of `prefix` that leads out of it."""
+    inside = Boundary(prefix, prefix)
+    for path in facts.paths:
+        if not inside.holds(str(prefix / path)):
+            raise _refused(locked, f"`{printable(path)}` would lie behind a link that leads out of the environment")
 
 
 def _entries(directory: Path, locked: LockedConda) -> Iterator[_Entry]:

@@ -36,9 +36,8 @@ def explicit_lines(plan: Plan) -> Iterator[str]:
 def channels_of(plan: Plan) -> list[str]:
     """The channels in order of priority as conda's files name them, with those that packages come from besides."""
     names = channel_names(plan.request)
-    own = [names.get(one.rstrip("/"), one) for one in plan.request.channels]
     used = [names.get(one.channel.rstrip("/"), one.channel.rstrip("/")) for one in plan.conda]
-    return list(dict.fromkeys((*own, *used)))
+    return list(dict.fromkeys((*names.values(), *used)))
 
 
 def pinned_dependencies(plan: Plan) -> list[str]:
@@ -61,7 +60,7 @@ def pixi_lock(plan: Plan) -> str:
     name = subdir_of(plan.machine.platform)
     platform = LockPlatform(name)
     lock = LockFile([platform])
-    channels = dict.fromkeys([*_addresses(plan), *(one.channel.rstrip("/") for one in plan.conda)])
+    channels = dict.fromkeys([*channel_names(plan.request), *(one.channel.rstrip("/") for one in plan.conda)])
     lock.set_channels(_ENVIRONMENT, [LockChannel(f"{address}/") for address in channels])
     with tempfile.TemporaryDirectory(prefix="gpuenv-") as folder:
         for package in plan.conda:
@@ -71,10 +70,6 @@ def pixi_lock(plan: Plan) -> str:
         path = Path(folder) / "pixi.lock"
         lock.to_path(path)
         return path.read_text("utf-8")
-
-
-def _addresses(plan: Plan) -> list[str]:
-    return [one.rstrip("/") for one in plan.request.channels if "://" in one]
 
 
 def _wheels(plan: Plan) -> Iterator[tuple[str, str, str]]:

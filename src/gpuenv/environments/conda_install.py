@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rattler import PrefixRecord
     from rattler.install import InstallerReporter
 
-__all__ = ["as_record", "link_packages"]
+__all__ = ["as_record", "link_packages", "mend_records", "run_install", "shown", "tell"]
 
 _NOWHERE = "file:///not-to-be-fetched"
 _CLOBBERED = "__clobbers__/"
@@ -42,22 +42,33 @@ def link_packages(
     """
     check_together((one.locked, one.facts) for one in packages)
     for one in packages:
-        _tell(one, report)
+        tell(one, report)
     cache = layout.own_directory(new) / "packages"
     cache.mkdir(parents=True)
     try:
-        records = [_shown(one, cache) for one in packages]
+        records = [shown(one, cache) for one in packages]
         _run(records, new, final=final, cache=cache, report=report)
     finally:
         delete_tree(cache)
+    files = mend_records(new, packages, requested, report=report)
+    if "CACHEDIR.TAG" not in files:
+        # It would keep the user's own files there out of backups.
+        (new / "CACHEDIR.TAG").unlink(missing_ok=True)
+
+
+def mend_records(
+    prefix: Path, packages: Sequence[CachedPackage], requested: Mapping[str, str], *, report: Reporter
+) -> frozenset[str]:
+    """Bring the records that rattler wrote for `packages` to what conda writes, and tell which files clash.
+
+    Gives the files of the packages.
+    """
     kept = _Kept(packages, requested)
-    for place in sorted((new / "conda-meta").glob("*.json")):
+    for place in sorted((prefix / "conda-meta").glob("*.json")):
         kept.mend(place)
     for line in _clashes(kept.entries):
         report.detail(line)
-    if "CACHEDIR.TAG" not in kept.files:
-        # It would keep the user's own files there out of backups.
-        (new / "CACHEDIR.TAG").unlink(missing_ok=True)
+    return frozenset(kept.files)
 
 
 def as_record(entry: Mapping[str, Any], directory: Path) -> PrefixRecord:
@@ -71,7 +82,7 @@ def as_record(entry: Mapping[str, Any], directory: Path) -> PrefixRecord:
     return record
 
 
-def _tell(one: CachedPackage, report: Reporter) -> None:
+def tell(one: CachedPackage, report: Reporter) -> None:
     for when in sorted(set(one.facts.scripts)):
         report.detail(f"`{one.locked.name}` has a {when} script, which is not run")
     for link in one.facts.links_out:
@@ -81,8 +92,10 @@ def _tell(one: CachedPackage, report: Reporter) -> None:
         report.detail(f"`{one.locked.name}`: {printable(note)}{more}")
 
 
-def _shown(one: CachedPackage, cache: Path) -> PrefixRecord:
-    """The package as rattler finds it in a cache of its own: a directory, and beside it a revision and the sha256."""
+def shown(one: CachedPackage, cache: Path) -> PrefixRecord:
+    """The record of a package, which is shown to rattler in a cache of its own: a directory, and beside it a file with
+    a revision and the sha256.
+    """
     stem = f"{one.locked.name}-{one.locked.version}-{one.locked.build}"
     _link_directory(one.directory, cache / stem)
     (cache / f"{stem}.lock").write_bytes((1).to_bytes(8, "big") + bytes.fromhex(one.sha256))
@@ -117,7 +130,6 @@ def _link_directory(target: Path, place: Path) -> None:
 
 def _run(records: list[PrefixRecord], new: Path, *, final: Path, cache: Path, report: Reporter) -> None:
     from rattler import install
-    from rattler.exceptions import InstallerError, IoError
 
     linking = install(
         [*records],
@@ -129,6 +141,13 @@ def _run(records: list[PrefixRecord], new: Path, *, final: Path, cache: Path, re
         reporter=_reporter(report),
         alternative_target_prefix=final,
     )
+    run_install(linking, final)
+
+
+def run_install(linking: Awaitable[None], final: Path) -> None:
+    """Wait for rattler's `install`, and tell of its failures in own words."""
+    from rattler.exceptions import InstallerError, IoError
+
     try:
         run_rattler(linking)
     except (InstallerError, IoError) as error:
@@ -178,7 +197,9 @@ class _Kept:
     def mend(self, place: Path) -> None:
         """One record: true addresses, the cache that stays, what was asked for; legible for all who may."""
         record = json.loads(place.read_text("utf-8"))
-        one = self._packages[record["name"]]
+        one = self._packages.get(record["name"])
+        if one is None:
+            return
         record["url"] = one.locked.url
         record["channel"] = one.locked.channel
         record["extracted_package_dir"] = os.fspath(one.directory)

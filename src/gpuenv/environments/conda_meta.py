@@ -17,7 +17,7 @@ from gpuenv.model import LockedConda, Request, printable
 
 __all__ = ["PLACEHOLDER_CHANNEL", "CondaPackage", "channel_names", "is_placeholder", "missing_files", "read_conda_meta"]
 
-PLACEHOLDER_CHANNEL = "gpuenv-placeholder"
+PLACEHOLDER_CHANNEL = "file:///gpuenv-placeholder"
 """The channel of the record that stands for a Python which is not conda's."""
 
 _MOST_BYTES = 256 << 20
@@ -57,7 +57,7 @@ def read_conda_meta(prefix: Path) -> tuple[tuple[CondaPackage, ...], tuple[str, 
 
 
 def channel_names(request: Request) -> dict[str, str]:
-    """What users call the channels of a request, by address; none where its words do not say."""
+    """What users call the channels of a request, by address and in their order; none where its words do not say."""
     from gpuenv.channels.conda.opening import open_channels
 
     try:

@@ -11,6 +11,7 @@ gpuenv fetches, checks and unpacks packages itself and lets rattler put them int
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import re
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["CachedPackage", "cached_packages", "is_cached"]
 
 _AT_ONCE = 8
+_OUR_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 _CHUNK = 1 << 20
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+!~-]{0,200}")
 _ABANDONED_SECONDS = 24 * 3600
@@ -198,7 +200,9 @@ async def _download(package: LockedConda, places: _Places, archive: Path) -> str
         except _TooLong:
             raise _not_planned(package, f"it has more than the {package.size_bytes} bytes promised") from None
         except OSError as error:
-            if not _local_path(package.url) or error.filename == os.fspath(archive):
+            # What the system refuses has a number, what came from a server and was broken off has none.
+            is_ours = error.errno is not None and (not _local_path(package.url) or error.errno in _OUR_TROUBLE)
+            if is_ours:
                 raise
             raise _no_file(package, error.strerror or str(error)) from error
         except RuntimeError as error:

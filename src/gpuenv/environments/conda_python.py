@@ -44,7 +44,7 @@ def placeholder_python(version: str, subdir: str, work: Path) -> CachedPackage:
     (info / "paths.json").write_text(json.dumps({"paths": [], "paths_version": 1}), "utf-8")
     sha256 = hashlib.sha256((info / "index.json").read_bytes()).hexdigest()
     filename = f"python-{version}-{_BUILD}.conda"
-    url = f"file:///{PLACEHOLDER_CHANNEL}/{subdir}/{filename}"
+    url = f"{PLACEHOLDER_CHANNEL}/{subdir}/{filename}"
     locked = LockedConda(
         name="python",
         version=version,
@@ -63,10 +63,14 @@ def check_runs(prefix: Path) -> None:
     """UnavailableError where the Python that conda brought does not run, so that nothing can be installed for it."""
     python = layout.python_of(prefix)
     if python.exists():
-        done = run((python, "-I", "-c", "print(6 * 7)"), timeout_seconds=_TIMEOUT_SECONDS)
-        if done.stdout.strip() == "42":
-            return
-        said = tuple(done.stderr.strip().splitlines()[-1:]) or ("it does not answer",)
+        try:
+            done = run((python, "-I", "-c", "print(6 * 7)"), timeout_seconds=_TIMEOUT_SECONDS)
+        except UnavailableError as error:
+            said = error.reasons
+        else:
+            if done.stdout.strip() == "42":
+                return
+            said = tuple(done.stderr.strip().splitlines()[-1:]) or ("it does not answer",)
     else:
         said = ("the package has no interpreter",)
     raise UnavailableError(

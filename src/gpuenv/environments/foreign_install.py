@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -19,6 +20,7 @@ from gpuenv.environments.foreign_distributions import Installed, files_of, read_
 from gpuenv.environments.foreign_journal import Journal, Stage
 from gpuenv.environments.foreign_listing import Mark, difference, take_listing
 from gpuenv.environments.foreign_lock import part_of_lock
+from gpuenv.environments.foreign_places import look_without_asking
 from gpuenv.environments.foreign_plan import Preview
 from gpuenv.environments.foreign_undo import changing, settle, take_back
 from gpuenv.environments.space import check_space
@@ -26,6 +28,9 @@ from gpuenv.environments.switch import write_whole
 from gpuenv.environments.variables import startup_lines
 from gpuenv.errors import GpuenvError, UnavailableError
 from gpuenv.model import InstallReport, Plan, Reporter
+
+if TYPE_CHECKING:
+    from gpuenv.environments.conda_into import CondaPrefix
 
 __all__ = ["install_into"]
 
@@ -47,7 +52,10 @@ def install_into(preview: Preview, *, report: Reporter) -> InstallReport:
         report.step("keeping what is there for a way back")
         journal, before = _begin(preview)
         try:
-            _carry_out(preview, journal, report=report)
+            if preview.conda is not None:
+                _change_conda(preview, preview.conda, report=report)
+            else:
+                _carry_out(preview, journal, report=report)
         except KeyboardInterrupt:
             # Where nothing was touched yet, as during a download, nothing is left to be taken back either.
             with suppress(GpuenvError):
@@ -57,8 +65,12 @@ def install_into(preview: Preview, *, report: Reporter) -> InstallReport:
             take_back(environment, journal)
             raise _with_note(error, f"`{prefix}` is as it was") from error
         _finish(prefix, journal, before)
+    if preview.conda is not None:
+        python = preview.plan.python if preview.plan.has_conda_python else ""
+        environment = look_without_asking(prefix, python=python)
     after = read_installed(environment)
-    conflicts = find_conflicts(after, preview.plan.machine.platform, environment.minor)
+    platform = preview.plan.machine.platform
+    conflicts = find_conflicts(after, platform, environment.minor) if environment.version else ()
     return msgspec.structs.replace(preview.report, done=True, conflicts=conflicts)
 
 
@@ -78,7 +90,8 @@ def _check_unchanged(preview: Preview) -> None:
 def _only_changed(preview: Preview) -> Plan:
     coming = {one.name for one in preview.report.changes if one.after}
     wheels = tuple(one for one in preview.plan.wheels if one.name in coming)
-    return msgspec.structs.replace(preview.plan, wheels=wheels)
+    conda = tuple(one for one in preview.plan.conda if one.name in coming)
+    return msgspec.structs.replace(preview.plan, wheels=wheels, conda=conda)
 
 
 def _begin(preview: Preview) -> tuple[Journal, dict[str, Mark]]:
@@ -94,10 +107,15 @@ def _begin(preview: Preview) -> tuple[Journal, dict[str, Mark]]:
         # uv wants one dot on either side of the name.
         lock=f"pylock.gpuenv{secrets.token_hex(4)}.toml",
         changes=changes,
+        conda=preview.conda is not None,
     )
-    before = take_listing(prefix)
+    is_conda = preview.conda is not None
+    before = take_listing(prefix, records=is_conda)
     touched = _touched(preview.installed, {one.name for one in changes})
-    text = part_of_lock(preview.plan.pylock, coming)
+    if preview.conda is not None:
+        # The files of every package, since a record is written anew where another package clashes with it.
+        touched = _of_conda(preview.conda)
+    text = preview.plan.pylock if is_conda else part_of_lock(preview.plan.pylock, coming)
     foreign_journal.begin(prefix, journal, before, text, touched)
     return journal, before
 
@@ -105,6 +123,19 @@ def _begin(preview: Preview) -> tuple[Journal, dict[str, Mark]]:
 def _touched(installed: Mapping[str, Installed], names: set[str]) -> Iterator[Path]:
     for key in sorted(names & installed.keys()):
         yield from files_of(installed[key])
+
+
+def _of_conda(there: CondaPrefix) -> Iterator[Path]:
+    for one in there.packages:
+        yield from (there.prefix / path for path in one.files)
+    yield from sorted((there.prefix / "conda-meta").iterdir())
+
+
+def _change_conda(preview: Preview, there: CondaPrefix, *, report: Reporter) -> None:
+    from gpuenv.environments.conda_into import change_conda_packages
+
+    work = foreign_layout.undo_directory(there.prefix)
+    change_conda_packages(there, preview.plan, preview.specs, work=work, report=report)
 
 
 def _carry_out(preview: Preview, journal: Journal, *, report: Reporter) -> None:
@@ -163,7 +194,7 @@ def _write_variables(library: Path, variables: Mapping[str, str]) -> None:
 
 def _finish(prefix: Path, journal: Journal, before: Mapping[str, Mark]) -> None:
     """Keep only what the change took away, and say that it is complete."""
-    change = difference(before, take_listing(prefix))
+    change = difference(before, take_listing(prefix, records=journal.conda))
     # Python takes what it had compiled of a source for current where the new one has the same size and time.
     stale = _compiled_of([*change.lost, *change.replaced], before)
     for path in stale:

@@ -48,7 +48,10 @@ class Stage(StrEnum):
 
 
 class Journal(Noun, frozen=True, kw_only=True):
-    """What was begun. `lock` is the file that `uv` installs from, by which an orphan of it is known."""
+    """What was begun. `lock` is the file that `uv` installs from, by which an orphan of it is known.
+
+    `conda` says that conda packages are changed, and their records with them.
+    """
 
     version: int = JSON_VERSION
     stage: Stage
@@ -57,6 +60,7 @@ class Journal(Noun, frozen=True, kw_only=True):
     python: str
     lock: str
     changes: tuple[PackageChange, ...] = ()
+    conda: bool = False
 
 
 class _After(msgspec.Struct, frozen=True, kw_only=True):

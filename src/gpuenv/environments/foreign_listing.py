@@ -41,15 +41,17 @@ class Difference:
         return bool(self.created or self.lost or self.replaced)
 
 
-def take_listing(prefix: Path) -> dict[str, Mark]:
+def take_listing(prefix: Path, *, records: bool = False) -> dict[str, Mark]:
     """All that lies in `prefix`, by its path from there, without what is gpuenv's and conda's own.
 
-    Names that are no text are left out: no installer makes such files.
+    With `records` conda's account of its packages (`conda-meta`) is in it, too. Names that are no text are left out: no
+    installer makes such files.
     """
-    return dict(_below(os.fspath(prefix), "", is_conda=(prefix / "conda-meta").is_dir()))
+    skipped = _CONDAS if (prefix / "conda-meta").is_dir() else frozenset()
+    return dict(_below(os.fspath(prefix), "", skipped=skipped - {"conda-meta"} if records else skipped))
 
 
-def _below(directory: str, before: str, *, is_conda: bool) -> Iterator[tuple[str, Mark]]:
+def _below(directory: str, before: str, *, skipped: frozenset[str]) -> Iterator[tuple[str, Mark]]:
     try:
         entries = list(os.scandir(directory))
     except OSError:
@@ -57,7 +59,7 @@ def _below(directory: str, before: str, *, is_conda: bool) -> Iterator[tuple[str
         return
     for entry in entries:
         path = f"{before}{entry.name}"
-        if not before and (foreign_layout.is_own(entry.name) or (is_conda and entry.name in _CONDAS)):
+        if not before and (foreign_layout.is_own(entry.name) or entry.name in skipped):
             continue
         if not entry.name.isprintable() and not _is_text(entry.name):
             continue
@@ -67,7 +69,7 @@ def _below(directory: str, before: str, *, is_conda: bool) -> Iterator[tuple[str
             continue
         yield path, mark
         if mark.kind == "d":
-            yield from _below(entry.path, f"{path}/", is_conda=is_conda)
+            yield from _below(entry.path, f"{path}/", skipped=skipped)
 
 
 def mark_of(path: Path) -> Mark | None:

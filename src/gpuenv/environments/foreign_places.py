@@ -16,7 +16,14 @@ from gpuenv.errors import FormatError, RequestError, UnavailableError
 from gpuenv.model import Machine
 from gpuenv.versions import LibcVersion
 
-__all__ = ["ForeignEnvironment", "check_writable", "chosen_foreign", "look_at", "with_own_platform"]
+__all__ = [
+    "ForeignEnvironment",
+    "check_writable",
+    "chosen_foreign",
+    "look_at",
+    "look_without_asking",
+    "with_own_platform",
+]
 
 _TIMEOUT_SECONDS = 20.0
 _OLDEST = (3, 6)
@@ -131,6 +138,22 @@ def look_at(prefix: Path) -> ForeignEnvironment:
         is_conda=is_conda,
         arch=_ARCHITECTURES.get(answer.machine.lower(), answer.machine.lower()),
         libc=answer.libc,
+    )
+
+
+def look_without_asking(prefix: Path, *, python: str = "") -> ForeignEnvironment:
+    """The conda environment at `prefix` by what lies there, whether it has a Python that runs or none."""
+    prefix = real_prefix(prefix)
+    if os.name == "nt":
+        libraries = [prefix / "Lib" / "site-packages"]
+    else:
+        libraries = sorted((prefix / "lib").glob("python*/site-packages"))
+    return ForeignEnvironment(
+        prefix=prefix,
+        python=_find_python(prefix) or layout.python_of(prefix),
+        version=python,
+        libraries=tuple(Path(os.path.realpath(path)) for path in libraries if path.is_dir()),
+        is_conda=True,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
@@ -13,25 +14,40 @@ from gpuenv.channels.pylock import LockedPackage
 from gpuenv.environments.build import check_plan
 from gpuenv.environments.foreign_conflicts import find_conflicts, unmet
 from gpuenv.environments.foreign_distributions import Installed, is_same, read_installed
-from gpuenv.environments.foreign_places import ForeignEnvironment, check_writable, look_at, with_own_platform
+from gpuenv.environments.foreign_places import (
+    ForeignEnvironment,
+    check_writable,
+    look_at,
+    look_without_asking,
+    with_own_platform,
+)
 from gpuenv.environments.foreign_search import Search
 from gpuenv.environments.foreign_undo import check_unfinished
 from gpuenv.environments.lock_markers import packages_of
+from gpuenv.environments.naming import real_prefix
 from gpuenv.environments.variables import variables_of
-from gpuenv.errors import NoPlanError
+from gpuenv.errors import NoPlanError, RequestError
 from gpuenv.model import Conflict, InstallReport, Machine, PackageChange, Plan, Reporter
+
+if TYPE_CHECKING:
+    from gpuenv.environments.conda_into import CondaPrefix
 
 __all__ = ["Preview", "plan_into"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """A change that is planned and not made: the report of it, and what it rests on."""
+    """A change that is planned and not made: the report of it, and what it rests on.
+
+    `conda` is what a conda prefix has, where its conda packages are to be changed, and `specs` what was asked for then.
+    """
 
     environment: ForeignEnvironment
     installed: Mapping[str, Installed]
     plan: Plan
     report: InstallReport
+    conda: CondaPrefix | None = None
+    specs: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -39,13 +55,18 @@ class Preview:
         return not self.report.changes
 
 
-def plan_into(specs: tuple[str, ...], prefix: Path, *, machine: Machine, report: Reporter) -> Preview:
+def plan_into(
+    specs: tuple[str, ...], prefix: Path, *, machine: Machine, report: Reporter, channels: tuple[str, ...] = ()
+) -> Preview:
     """Plan `specs` for the environment at `prefix`, beside what is installed there, which stays where it can.
 
-    What conda installed and what comes from a directory or an address is never changed. NoPlanError where that leaves
-    no set, IntegrityError where an earlier installation was interrupted, RequestError and UnavailableError as
+    With `channels` they are conda packages, and of what is there only conda packages change. Without, they are wheels,
+    and what conda installed and what comes from a directory or an address is never changed. NoPlanError where that
+    leaves no set, IntegrityError where an earlier installation was interrupted, RequestError and UnavailableError as
     `look_at`.
     """
+    if channels:
+        return _plan_conda(specs, prefix, channels=channels, machine=machine, report=report)
     environment = look_at(prefix)
     check_writable(environment)
     check_unfinished(environment.prefix)
@@ -72,6 +93,36 @@ def plan_into(specs: tuple[str, ...], prefix: Path, *, machine: Machine, report:
         plan=plan,
     )
     return Preview(environment=environment, installed=installed, plan=plan, report=result)
+
+
+def _plan_conda(
+    specs: tuple[str, ...], prefix: Path, *, channels: tuple[str, ...], machine: Machine, report: Reporter
+) -> Preview:
+    from gpuenv.environments.conda_into import changes_of, load_conda_prefix, plan_conda_packages
+
+    prefix = real_prefix(prefix)
+    if not (prefix / "conda-meta").is_dir():
+        raise RequestError(
+            f"`{prefix}` is no conda environment, and channels are for those",
+            hints=("leave out `-c`, and what you ask for comes as wheels",),
+        )
+    check_unfinished(prefix)
+    there = load_conda_prefix(prefix)
+    environment = look_without_asking(prefix, python=there.python or "")
+    check_writable(environment)
+    installed = read_installed(environment)
+    plan = plan_conda_packages(specs, there, channels=channels, machine=machine, report=report)
+    conflicts = find_conflicts(installed, machine.platform, environment.version) if there.python else ()
+    result = InstallReport(
+        prefix=str(prefix),
+        python=environment.version,
+        changes=tuple(changes_of(there, plan)),
+        kept=tuple(f"{one.name} {one.version}" for one in installed.values() if one.conda is None),
+        conflicts_before=conflicts,
+        conflicts=conflicts,
+        plan=plan,
+    )
+    return Preview(environment=environment, installed=installed, plan=plan, report=result, conda=there, specs=specs)
 
 
 def _changes(

@@ -15,7 +15,7 @@ from gpuenv.environments.failures import refusals_explained
 from gpuenv.environments.foreign_distributions import files_of, read_installed
 from gpuenv.environments.foreign_journal import Journal, Stage
 from gpuenv.environments.foreign_listing import Difference, Mark, difference, mark_of, same, take_listing
-from gpuenv.environments.foreign_places import ForeignEnvironment, check_writable, look_at
+from gpuenv.environments.foreign_places import ForeignEnvironment, check_writable, look_at, look_without_asking
 from gpuenv.environments.leftovers import delete_tree, end_orphans
 from gpuenv.environments.locking import holding
 from gpuenv.environments.naming import real_prefix
@@ -34,9 +34,11 @@ def undo_install(prefix: Path, *, report: Reporter, force: bool = False) -> Inst
     were changed again since, which `force` overrides.
     """
     prefix = real_prefix(prefix)
-    if foreign_journal.read_journal(prefix) is None:
+    journal = foreign_journal.read_journal(prefix)
+    if journal is None:
         raise _nothing_to_undo(prefix)
-    environment = look_at(prefix)
+    # Where conda packages were half changed, the Python among them may not run.
+    environment = look_without_asking(prefix, python=journal.python) if journal.conda else look_at(prefix)
     check_writable(environment)
     with changing(prefix, "undoing"):
         journal = foreign_journal.read_journal(prefix)
@@ -78,7 +80,8 @@ def settle(prefix: Path) -> None:
     journal = foreign_journal.read_journal(prefix)
     if journal is None or journal.stage is Stage.DONE:
         return
-    if journal.stage is Stage.CHANGING and not difference(foreign_journal.read_before(prefix), take_listing(prefix)):
+    now = take_listing(prefix, records=journal.conda)
+    if journal.stage is Stage.CHANGING and not difference(foreign_journal.read_before(prefix), now):
         foreign_journal.drop(prefix)
         return
     what = "undo" if journal.stage is Stage.UNDOING else "installation"
@@ -113,10 +116,11 @@ def take_back(environment: ForeignEnvironment, journal: Journal, *, force: bool 
 
 def _of_interrupted(environment: ForeignEnvironment, journal: Journal, before: Mapping[str, Mark]) -> Difference:
     """What a change had done when it was interrupted, without what somebody installed by hand since."""
-    change = difference(before, take_listing(environment.prefix))
+    change = difference(before, take_listing(environment.prefix, records=journal.conda))
     own = {one.name for one in journal.changes}
     others: set[str] = set()
-    for one in read_installed(environment).values():
+    # Of conda's packages nobody knows half-way which files are theirs, so that all goes that came.
+    for one in () if journal.conda else read_installed(environment).values():
         metadata = one.metadata.relative_to(environment.prefix).as_posix()
         if metadata not in before and one.key not in own:
             paths = [path for path in files_of(one) if path.is_relative_to(environment.prefix)]

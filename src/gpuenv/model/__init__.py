@@ -4,20 +4,10 @@ Nothing here reads a file, asks a driver or decides anything. Sizes are bytes. A
 is None (or the state `unknown`), which is never the same as knowing that it is absent.
 """
 
-from gpuenv.model import (
-    artifact,
-    audit,
-    building,
-    catalog,
-    documents,
-    environment,
-    lock,
-    machine,
-    needs,
-    nouns,
-    plan,
-    telling,
-)
+from gpuenv.model import artifact, audit, building, catalog, documents, environment, lock, machine
+
+# isort: split
+from gpuenv.model import needs, nouns, plan, telling, wheel_package
 from gpuenv.model.artifact import *
 from gpuenv.model.audit import *
 from gpuenv.model.building import *
@@ -30,6 +20,7 @@ from gpuenv.model.needs import *
 from gpuenv.model.nouns import *
 from gpuenv.model.plan import *
 from gpuenv.model.telling import *
+from gpuenv.model.wheel_package import *
 
 __all__ = []
 __all__ += artifact.__all__
@@ -44,3 +35,4 @@ __all__ += needs.__all__
 __all__ += nouns.__all__
 __all__ += plan.__all__
 __all__ += telling.__all__
+__all__ += wheel_package.__all__

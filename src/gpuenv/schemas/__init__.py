@@ -18,6 +18,7 @@ DOCUMENTS: dict[str, type] = {
     "channel-audit": model.AuditReport,
     "channel-build": model.BuildReport,
     "channel-index": model.IndexReport,
+    "channel-wheel": model.WheelReport,
     "check": model.CheckReport,
     "environment": EnvironmentState,
     "environments": model.EnvironmentList,

@@ -49,6 +49,7 @@ def check_targets(
     machines: Sequence[Machine],
     prefix: Path | None = None,
     python: str | None = None,
+    channels: tuple[str, ...] = (),
     cache: bool = True,
     offline: bool = False,
     report: Reporter | None = None,
@@ -56,12 +57,13 @@ def check_targets(
     """What the rules say of each artifact on each machine, before anything is installed.
 
     For each machine the builds are looked at that it would get, so one row may stand for different files. `python`
-    (`3.12`) goes before the machine's own. Targets that could not be looked at are problems of the report.
+    (`3.12`) goes before the machine's own. With conda `channels` names are specs of conda that these answer. Targets
+    that could not be looked at are problems of the report.
     """
     answers: dict[_Row, list[MachineAnswer | None]] = {}
     problems: dict[str, GpuenvError] = {}
     notes: dict[str, None] = {}
-    with open_means(cache=cache, offline=offline, report=report or Silence()) as means:
+    with open_means(cache=cache, offline=offline, report=report or Silence(), channels=channels) as means:
         for number, machine in enumerate(machines):
             groups = gather(words, means, machine=machine, prefix=prefix, python=python)
             for group in groups:

@@ -9,10 +9,12 @@ from gpuenv.channels.destinations import Destination, destination_of
 from gpuenv.channels.index import Asking
 from gpuenv.errors import GpuenvError, RequestError
 from gpuenv.model import ArtifactKind, Machine
+from gpuenv.targets.in_channels import ChannelPackages
 from gpuenv.targets.named import expand_address, expand_file_name, expand_requirement
 from gpuenv.targets.wanted import Expansion, WantedFile, conda_file, kind_of_name
 from gpuenv.targets.words import (
     Address,
+    InChannel,
     IndexFileName,
     LocalFile,
     LockFile,
@@ -31,10 +33,12 @@ def expand(
     python: str | None = None,
     platform: str | None = None,
     offline: bool = False,
+    channels: ChannelPackages | None = None,
 ) -> Expansion:
     """The files behind `target` for `machine`; without one for `platform` (`linux-x86_64`), without both for this
     computer. `python` (3.11) goes before the machine's own, which goes before the running one.
-    With `offline` the index answers from what `uv` has in its cache.
+    With `offline` the index answers from what `uv` has in its cache. `channels` are those that specs of conda are
+    asked of.
 
     What could not be found out is a problem of the answer; nothing is raised for it. A directory is no list of files,
     and its answer is empty.
@@ -52,6 +56,9 @@ def expand(
                 is_platform_asked=bool(machine or platform),
                 offline=offline,
             )
+        if isinstance(target, InChannel):
+            asked = channels or ChannelPackages(offline=offline)
+            return asked.expand(target.spec, target.channel, destination, machine)
         return _expand(target, destination, machine, Asking(offline=offline))
     except GpuenvError as error:
         return Expansion(problems=(error,))

@@ -81,12 +81,14 @@ def gather(
 
 
 def _gather_one(word: str, means: Means, *, machine: Machine | None, platform: str | None, python: str | None) -> Group:
-    target = parse_target(word)
+    target = parse_target(word, from_channels=bool(means.channels.words))
     if isinstance(target, Directory):
         return _in_directory(target.path, word, means)
     shown = _without_login(word)
     means.report.step(f"looking for {shown}")
-    expansion = expand(target, machine=machine, python=python, platform=platform, offline=means.offline)
+    expansion = expand(
+        target, machine=machine, python=python, platform=platform, offline=means.offline, channels=means.channels
+    )
     looked, problems = look_into_each(expansion.files, means)
     return Group(
         target=shown,

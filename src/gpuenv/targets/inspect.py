@@ -37,6 +37,7 @@ def inspect_targets(
     prefix: Path | None = None,
     platform: str | None = None,
     python: str | None = None,
+    channels: tuple[str, ...] = (),
     cache: bool = True,
     offline: bool = False,
     report: Reporter | None = None,
@@ -45,10 +46,11 @@ def inspect_targets(
 
     With `prefix` the words are names of packages in that environment (all of them without words). `platform`
     (`windows-x86_64`) and `python` (`3.12`) choose among the builds on the index; by default those of this computer.
+    With conda `channels` names are specs of conda that these answer.
     Each target that could not be looked at is a problem of the report, and so is each archive of which a native file
     could not be read; what could be read is there.
     """
-    with open_means(cache=cache, offline=offline, report=report or Silence()) as means:
+    with open_means(cache=cache, offline=offline, report=report or Silence(), channels=channels) as means:
         groups = gather(words, means, prefix=prefix, platform=platform, python=python)
     return InspectionReport(
         artifacts=tuple(inspection for group in groups for inspection in _inspections(group)),

@@ -14,6 +14,7 @@ from gpuenv.artifacts.cache import ReadingCache, open_cache
 from gpuenv.artifacts.installed import FoundEnvironment
 from gpuenv.errors import UnavailableError
 from gpuenv.model import Reading, Reporter
+from gpuenv.targets.in_channels import ChannelPackages
 from gpuenv.targets.stopping import Crew
 
 __all__ = ["Looked", "Means", "open_means"]
@@ -52,6 +53,7 @@ class Means:
     stopped: Event = field(default_factory=Event)
     known: dict[str, Looked] = field(default_factory=dict)
     busy: dict[str, Lock] = field(default_factory=dict)
+    channels: ChannelPackages = field(default_factory=ChannelPackages)
     environments: dict[Path, tuple[FoundEnvironment, tuple[Reading, ...]]] = field(default_factory=dict)
 
     def open_file(self, url: str, *, name: str, size_bytes: int | None) -> RemoteFile:
@@ -92,7 +94,13 @@ class Means:
 
 
 @contextmanager
-def open_means(*, cache: bool, offline: bool, report: Reporter) -> Iterator[Means]:
-    """The means for one command; connections are closed at the end."""
+def open_means(*, cache: bool, offline: bool, report: Reporter, channels: tuple[str, ...] = ()) -> Iterator[Means]:
+    """The means for one command; connections are closed at the end. `channels` are conda channels by priority."""
     with ExitStack() as closing:
-        yield Means(cache=open_cache(enabled=cache), offline=offline, report=report, closing=closing)
+        yield Means(
+            cache=open_cache(enabled=cache),
+            offline=offline,
+            report=report,
+            closing=closing,
+            channels=ChannelPackages(words=channels, offline=offline),
+        )

@@ -22,6 +22,7 @@ from gpuenv.errors import RequestError
 __all__ = [
     "Address",
     "Directory",
+    "InChannel",
     "IndexFileName",
     "LocalFile",
     "LockFile",
@@ -96,10 +97,18 @@ class OnIndex:
     typed: str = ""
 
 
-Target = LocalFile | Directory | RequirementsFile | LockFile | Address | IndexFileName | OnIndex
+@dataclass(frozen=True, slots=True)
+class InChannel:
+    """A spec of conda that channels answer: the one that it names (`conda-forge::numpy`), or those of the command."""
+
+    spec: str
+    channel: str | None = None
+
+
+Target = LocalFile | Directory | RequirementsFile | LockFile | Address | IndexFileName | OnIndex | InChannel
 
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://", re.ASCII)
-_CHANNEL = re.compile(r"(?P<channel>[\w./-]+)::(?P<spec>.+)", re.ASCII)
+_CHANNEL = re.compile(r"(?P<channel>[^\s\[\]@]+(?:@[^\s\[\]@]+)?)::(?P<spec>[\w.-]+(?:[\s=<>!~\[].*)?)", re.ASCII)
 _CONDA = re.compile(
     r"(?P<name>[A-Za-z0-9_][A-Za-z0-9_.-]*?)\s*(?:=\s*|\s+)(?P<version>\d[\w.!+]*?)(?:\.?\*)?"
     r"(?P<build>[=\s]+[\w.*]+)?\s*",
@@ -113,11 +122,16 @@ _LIST = re.compile(r".+\.(txt|in|ya?ml|lock|toml)", re.IGNORECASE | re.DOTALL)
 _PYLOCK = re.compile(r"pylock(\.[^.]+)?\.toml")
 
 
-def parse_target(text: str) -> Target:
-    """What `text` names; RequestError for a path that is not there, or text that is neither path, address nor name."""
+def parse_target(text: str, *, from_channels: bool = False) -> Target:
+    """What `text` names; RequestError for a path that is not there, or text that is neither path, address nor name.
+
+    With `from_channels` a name is a spec of conda, as is any that names its channel itself.
+    """
     typed = text.strip()
     if not typed or "\0" in typed:
         raise RequestError("a target is empty", hints=("name a file, a package or an address",))
+    if found := _CHANNEL.fullmatch(typed):
+        return InChannel(found["spec"], found["channel"])
     if found := _SCHEME.match(typed):
         return _address(typed, found["scheme"].lower())
     path = Path(os.path.expanduser(typed))  # noqa: PTH111  (it leaves an unknown user as it is)
@@ -128,6 +142,8 @@ def parse_target(text: str) -> Target:
         return Directory(path)
     if here == "other":
         raise RequestError(f"`{path}` is not a regular file", hints=("write its content to a file, and name that",))
+    if from_channels and not (_is_path(typed) or _ARTIFACT.fullmatch(typed) or _LIST.fullmatch(typed)):
+        return InChannel(typed)
     if not _is_path(typed) and (on_index := _file_name(typed)):
         return on_index
     if " @ " not in typed and (_is_path(typed) or _ARTIFACT.fullmatch(typed) or _LIST.fullmatch(typed)):
@@ -147,7 +163,7 @@ def _kind_of_path(path: Path) -> str:
 
 def _is_path(typed: str) -> bool:
     """Whether it is written as a path: with a separator of either system, or a Windows drive."""
-    if _CHANNEL.fullmatch(typed) or " @ " in typed:
+    if " @ " in typed:
         return False
     requirement = re.split(r"[;\[]", typed, maxsplit=1)[0]
     return "/" in requirement or "\\" in typed or typed in {".", "..", "~"} or bool(re.match(r"[A-Za-z]:", typed))
@@ -275,12 +291,6 @@ def _file_name(typed: str) -> IndexFileName | None:
 
 
 def _requirement(typed: str) -> Target:
-    channel = _CHANNEL.fullmatch(typed)
-    if channel:
-        raise RequestError(
-            f"`{typed}` names the channel `{channel['channel']}`, and conda channels cannot be asked yet",
-            hints=("give the path or the address of the `.conda` file", f"or the wheel: `{channel['spec']}`"),
-        )
     try:
         requirement = Requirement(typed)
     except InvalidRequirement as error:
@@ -307,8 +317,8 @@ def _in_condas_words(typed: str, reason: str) -> OnIndex:
         )
     if found["build"]:
         raise RequestError(
-            f"`{typed}` names one of conda's builds, and conda channels cannot be asked yet",
-            hints=("give the path or the address of the `.conda` file", f"or the wheel: `{found['name']}`"),
+            f"`{typed}` names one of conda's builds, and no channel",
+            hints=("name the channel: `-c conda-forge`", f"or the wheel: `{found['name']}`"),
         )
     exact = re.fullmatch(r"[\w.-]+\s+\S*[^*]", typed)
     version = found["version"].rstrip(".")

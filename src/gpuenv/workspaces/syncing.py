@@ -11,14 +11,15 @@ import msgspec
 
 from gpuenv.channels.pylock import read_lock
 from gpuenv.environments import Environment, layout, load
-from gpuenv.environments.build import check_plan
+from gpuenv.environments.build import check_plan, with_lock
+from gpuenv.environments.conda_truth import as_it_is
 from gpuenv.environments.installed import read_distributions
 from gpuenv.environments.naming import real_prefix
 from gpuenv.environments.verbs import apply_plan
 from gpuenv.errors import GpuenvError, IntegrityError, RequestError, ToolError, UnavailableError
 from gpuenv.machines import probe_here
 from gpuenv.machines.interpreters import find_interpreters
-from gpuenv.model import LockedConda, Machine, PackageChange, Plan, Reporter, SyncReport, SyncState
+from gpuenv.model import LockedConda, Machine, PackageChange, Plan, Reporter, Silence, SyncReport, SyncState
 from gpuenv.workspaces.channel_words import unlocked
 from gpuenv.workspaces.choosing import choose_plan
 from gpuenv.workspaces.freshness import refuse_stale
@@ -61,7 +62,7 @@ def sync(
     lock = load_lock(place)
     refuse_stale(lock, place)
     chosen = choose_plan(lock, machine or probe_here(), where=place.name)
-    wanted = unlocked(chosen.plan, place.parent)
+    wanted = with_lock(unlocked(chosen.plan, place.parent))
     target = real_prefix(prefix or place.parent / ENVIRONMENT_NAME)
     there = load(target) if layout.is_environment(target) or layout.journal_path(target).exists() else None
     changes = tuple(_changes(there, wanted))
@@ -83,10 +84,10 @@ def sync(
 
 def _changes(there: Environment | None, plan: Plan) -> Iterator[PackageChange]:
     """What is installed otherwise than the plan says, by name: conda packages, then distributions of wheels."""
-    conda = there.plan.conda if there else ()
+    conda = as_it_is(there, report=Silence()).plan.conda if there else ()
     yield from _differing({one.name: _release(one) for one in conda}, {one.name: _release(one) for one in plan.conda})
     installed = {one.key: one.version for one in read_distributions(there.prefix)} if there else {}
-    wanted = {one.name: one.version for one in read_lock(plan.pylock)} if plan.pylock else {}
+    wanted = {one.name: one.version for one in read_lock(plan.pylock)}
     yield from _differing(installed, wanted)
 
 
