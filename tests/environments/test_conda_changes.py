@@ -204,3 +204,12 @@ def test_histories_of_others(tmp_path: Path, text: str, specs: set[str]) -> None
     """Histories are read as conda writes and wrote them, and nothing in them is run."""
     write_history(tmp_path, text)
     assert set(asked_specs(read_history(tmp_path))) == set(specs)
+
+
+def test_no_login_in_a_history() -> None:
+    """The command that a history names has no password or token in it."""
+    from datetime import UTC, datetime
+
+    command = ["gpuenv", "install", "-c", "https://me:secret@host.invalid/t/tk-1234/mine", "one"]
+    text = history_with("", when=datetime.now(UTC), command=command, came=[], went=[], asked=["one"])
+    assert "# cmd: gpuenv install -c https://host.invalid/mine one\n" in text

@@ -25,7 +25,7 @@ from little_channel import PLACEHOLDER, LittlePackage, make_channel
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no kill -9")
 
-KILLS = 12
+KILLS = 6
 WORK = """
 from pathlib import Path
 from gpuenv import environments

@@ -22,7 +22,7 @@ from gpuenv.facts.frameworks import find_framework, framework_of_file
 from gpuenv.facts.libraries import find_library, holds, load_libraries
 from gpuenv.model import NativeFile, Needs
 
-__all__ = ["brought_files", "find_outside", "in_words", "without_brought", "without_system_cuda"]
+__all__ = ["brought_files", "find_outside", "in_words", "out_of_words", "without_brought", "without_system_cuda"]
 
 _AND = re.compile(r", | and ")
 # What the extras of `cuda-toolkit` are called where it is not how the library is.
@@ -134,12 +134,17 @@ def in_words(files: Iterable[str]) -> str | None:
     return (f"{', '.join(others)} and {last}" if others else last) or None
 
 
+def out_of_words(words: str | None) -> tuple[str, ...]:
+    """The files of `in_words`."""
+    return tuple(_AND.split(words)) if words else ()
+
+
 def without_system_cuda(needs: Needs, provided: frozenset[str]) -> Needs:
     """The needs without the CUDA libraries that other installed packages bring, by the names of their files."""
     if not needs.system_cuda:
         return needs
     known = {plain_name(file).lower() for file in provided}
-    left = [file for file in _AND.split(needs.system_cuda) if not _is_brought(file, known)]
+    left = [file for file in out_of_words(needs.system_cuda) if not _is_brought(file, known)]
     return msgspec.structs.replace(needs, system_cuda=in_words(left))
 
 
@@ -148,7 +153,7 @@ def without_brought(needs: Needs, packages: Iterable[str]) -> Needs:
     if not needs.system_cuda:
         return needs
     names = tuple(packages)
-    left = [file for file in _AND.split(needs.system_cuda) if not any(_package_brings(name, file) for name in names)]
+    left = [file for file in out_of_words(needs.system_cuda) if not any(_package_brings(name, file) for name in names)]
     return msgspec.structs.replace(needs, system_cuda=in_words(left))
 
 

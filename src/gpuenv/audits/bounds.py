@@ -206,4 +206,5 @@ def _named(capabilities: Sequence[ComputeCapability]) -> str:
 
 def _doubts(facts: Facts) -> Iterator[AuditFinding]:
     for doubt in facts.constraints.doubts:
-        yield warning(doubt.rule, doubt.text, *_of_code(facts)[:1])
+        hints = (doubt.remedy,) if doubt.remedy else ()
+        yield warning(doubt.rule, doubt.text, *_of_code(facts)[:1], hints=hints)

@@ -7,15 +7,16 @@ from collections.abc import Iterator, Sequence
 from gpuenv.artifacts.cuda_lines import CudaLine, exact_line, line_of_file
 from gpuenv.artifacts.native_files import file_name
 from gpuenv.artifacts.needs import needs_of, without_system_cuda
-from gpuenv.artifacts.outside_libraries import in_words
+from gpuenv.artifacts.outside_libraries import in_words, out_of_words
 from gpuenv.artifacts.sorted_reading import known_library, plain_name
 from gpuenv.audits.facts import Facts
 from gpuenv.audits.finding import error, evidence
 from gpuenv.audits.saying import build_kind, is_on_gpu_build, said_lines
 from gpuenv.audits.surroundings import Surroundings
 from gpuenv.facts.architectures import find_capability
-from gpuenv.facts.libraries import Library, holds, load_libraries
+from gpuenv.facts.libraries import Library, find_holder
 from gpuenv.model import AuditFinding, GpuSupport
+from gpuenv.targets.cuda_constraints import images_of
 
 __all__ = ["line_findings", "missing_libraries", "requirement_for"]
 
@@ -66,7 +67,7 @@ def _of_newer_code(facts: Facts, said: Sequence[tuple[CudaLine, str]]) -> Iterat
     """Code for a GPU that no toolkit of a line makes code for."""
     for line, source in said:
         for library in facts.binary.libraries or ():
-            for image in sorted({image for group in library.groups for image in group.images}, reverse=True):
+            for image in reversed(images_of(library)):
                 row = find_capability(image.capability)
                 if row and row.first_cuda > line.newest and image.capability == row.capability:
                     yield error(
@@ -88,7 +89,7 @@ def missing_libraries(facts: Facts, depends: tuple[str, ...], around: Surroundin
     needs = needs_of(facts.reading_with(tuple(dict.fromkeys((*depends, *around.required(depends, subdir))))))
     if needs.system_cuda:
         needs = without_system_cuda(needs, around.brought(depends, subdir))
-    return tuple((needs.system_cuda or "").replace(" and ", ", ").split(", ")) if needs.system_cuda else ()
+    return out_of_words(needs.system_cuda)
 
 
 def requirement_for(library: str, around: Surroundings) -> str | None:
@@ -107,8 +108,7 @@ def requirement_for(library: str, around: Surroundings) -> str | None:
 
 def _row(library: str) -> Library | None:
     known = known_library(library)
-    rows = (row for row in load_libraries() if "*" not in row.holds and known and holds(row, known.name))
-    return next(rows, None)
+    return find_holder(known.name) if known else None
 
 
 def _of_libraries(facts: Facts, around: Surroundings) -> Iterator[AuditFinding]:

@@ -11,7 +11,10 @@ from gpuenv.cli.options import chosen_machine, chosen_prefix, environment_option
 
 __all__ = ["export_command"]
 
-_FORMATS = ("requirements.txt", "pylock.toml", "environment.yml", "conda-explicit", "dockerfile", "json")
+_FORMATS = (
+    *("requirements.txt", "pylock.toml", "environment.yml", "environment.yml-from-history", "conda-explicit"),
+    *("pixi.lock", "dockerfile", "json"),
+)
 
 
 @click.command("export", short_help="Write an environment down for other tools.")

@@ -25,6 +25,7 @@ _MOST_BYTES = 64 << 20
 # conda refuses a prefix that a newer conda than itself has worked on, so that the oldest is named that knows specs.
 _CONDA_VERSION = "4.4.0"
 _DATE = re.compile(r"==>\s*(?P<date>.+?)\s*<==")
+_SECRET = re.compile(r"(?<=://)[^/@\s]+@|(?<=/)t/[^/\s]+/")
 _SPECS = re.compile(r"#\s*(?P<action>\w+)\s+specs:\s*(?P<specs>.*)")
 _NAME = re.compile(r"\s*(?:[^\s\[\]]+::)?(?P<name>[\w.-]+)", re.ASCII)
 
@@ -84,7 +85,10 @@ def history_with(
     dropped: Iterable[str] = (),
 ) -> str:
     """The text of a history with one more revision. Packages are given as `channel/subdir::name-version-build`."""
-    lines = [f"==> {when.astimezone():%Y-%m-%d %H:%M:%S} <==", f"# cmd: {printable(shlex.join(command))}"]
+    lines = [
+        f"==> {when.astimezone():%Y-%m-%d %H:%M:%S} <==",
+        f"# cmd: {printable(_SECRET.sub('', shlex.join(command)))}",
+    ]
     lines.append(f"# conda version: {_CONDA_VERSION}")
     lines += [f"-{one}" for one in sorted(went)]
     lines += [f"+{one}" for one in sorted(came)]

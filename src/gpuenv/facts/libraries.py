@@ -117,11 +117,16 @@ def holds(row: Library, library: str) -> bool:
     return any(fnmatchcase(library.lower(), pattern.lower()) for pattern in row.holds)
 
 
+def find_holder(library: str) -> Library | None:
+    """The package that holds a library (`cublasLt`) and not all of the toolkit; None where there is none."""
+    return next((row for row in load_libraries() if "*" not in row.holds and holds(row, library)), None)
+
+
 def wheel_with(library: str, cuda_major: int) -> str | None:
     """The wheel of NVIDIA's that holds a library (`cublasLt`) for a CUDA major: `nvidia-cublas-cu12`; None for one
     that is in none of them.
     """
-    row = next((row for row in load_libraries() if "*" not in row.holds and holds(row, library)), None)
+    row = find_holder(library)
     if row is None or not row.wheels:
         return None
     return f"{row.wheels[0]}-cu{cuda_major}" if cuda_major <= _LAST_SUFFIXED or row.keeps_suffix else row.wheels[0]

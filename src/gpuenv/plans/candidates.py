@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from gpuenv.channels.conda.view import ChannelView
 
 __all__ = ["TIERS_TAKEN", "Candidate", "Candidates", "Tier", "find_candidates", "objections", "tier_of"]
+
+
+_HASHED = re.compile(r"\b(?:sha256|md5)\s*=")
 
 
 class Tier(IntEnum):
@@ -190,8 +194,10 @@ def find_candidates(specs: tuple[GpuSpec, ...], setting: Setting) -> Candidates:
     be taken; those of conda packages only when the solver asks for them.
     """
     requested = {spec.name for spec in specs} | {spec.project.name for spec in specs}
-    found = Candidates(setting, asked=frozenset(spec.name for spec in specs if spec.from_channel))
-    for name in sorted(found.asked):
+    there = [spec for spec in specs if spec.from_channel]
+    # Who names a file by its hash, as explicit lists do, has no choice that a look inside could serve.
+    found = Candidates(setting, asked=frozenset(spec.name for spec in there if not _HASHED.search(spec.conda)))
+    for name in sorted({spec.name for spec in there}):
         found.judge(name)
     waiting = [spec.project.name for spec in specs if not spec.from_channel]
     seen: set[str] = set()

@@ -10,12 +10,13 @@ from packaging.utils import canonicalize_name
 
 from gpuenv.channels.catalog import Project, find_project
 from gpuenv.channels.catalog.requires import conda_version
+from gpuenv.channels.conda.places import without_secrets
 from gpuenv.channels.conda.view import ChannelView
 from gpuenv.errors import NoPlanError, RequestError
 from gpuenv.model import Sources
 from gpuenv.plans.specs import GpuSpec
 
-__all__ = ["ChannelSpecs"]
+__all__ = ["ChannelSpecs", "without_login"]
 
 _NAMED = re.compile(
     r"\s*(?:(?P<channel>[^\s\[\]]+)::)?(?P<name>[A-Za-z0-9_.-]+?)(?=[\s=<>!~\[@;|]|$)(?P<rest>.*)", re.DOTALL
@@ -41,6 +42,7 @@ class ChannelSpecs:
             return None
         if found["channel"]:
             self.view.channels.place(found["name"].lower(), found["channel"])
+        typed = without_login(typed)
         name = self._name_there(found["name"].lower())
         by_wheel = bool(_ONLY_EXTRAS.fullmatch(found["rest"])) and "=" not in found["rest"].partition("]")[0]
         if name and (not by_wheel or self.sources is Sources.CONDA or found["channel"]):
@@ -72,6 +74,12 @@ class ChannelSpecs:
             reasons=(f"asked for {self.view.subdir} and noarch: {channels}",),
             hints=hints,
         )
+
+
+def without_login(typed: str) -> str:
+    """A spec whose channel is an address, without the login or token in that."""
+    channel, mark, rest = typed.rpartition("::")
+    return f"{without_secrets(channel)}{mark}{rest}" if "://" in channel else typed
 
 
 def _match_spec(typed: str, name: str, rest: str) -> str:

@@ -13,7 +13,7 @@ from gpuenv.channels.conda.opening import open_channels
 from gpuenv.errors import NoPlanError
 from gpuenv.machines.interpreters import Interpreter
 from gpuenv.model import Reporter, Request, Sources
-from gpuenv.plans.channel_specs import ChannelSpecs
+from gpuenv.plans.channel_specs import ChannelSpecs, without_login
 from gpuenv.plans.knowledge import Knowledge
 from gpuenv.plans.layer import choose_layer
 from gpuenv.plans.pythons import PythonChoice, choose_pythons, conda_pythons
@@ -89,8 +89,12 @@ def with_python(wanted: Wanted, choice: PythonChoice) -> Wanted:
 
 
 def printable_request(request: Request, knowledge: Knowledge) -> Request:
-    """The request as a plan keeps it: channels without logins and tokens."""
+    """The request as a plan keeps it: channels without logins and tokens, those in specs too."""
     channels = knowledge.channels
     if channels is None:
         return request
-    return msgspec.structs.replace(request, channels=tuple(str(place.path or place.name) for place in channels.places))
+    return msgspec.structs.replace(
+        request,
+        specs=tuple(map(without_login, request.specs)),
+        channels=tuple(str(place.path or place.name) for place in channels.places),
+    )

@@ -7,23 +7,24 @@ from collections.abc import Iterator
 from gpuenv.artifacts.conda_index import platforms_of
 from gpuenv.artifacts.cuda_lines import conda_cuda_line, line_of_file
 from gpuenv.artifacts.native_files import file_name
+from gpuenv.artifacts.outside_libraries import out_of_words
 from gpuenv.artifacts.required import parse_match_spec
 from gpuenv.artifacts.sorted_reading import DRIVER, MANAGEMENT, known_library
 from gpuenv.facts.architectures import find_capability
-from gpuenv.facts.libraries import holds, load_libraries
+from gpuenv.facts.libraries import find_holder
 from gpuenv.facts.toolkits import ptx_first_cuda
-from gpuenv.model import LibraryCode, NativeFile, Needs
-from gpuenv.recipes.bounds import Bounds
+from gpuenv.model import NativeFile, Needs
 from gpuenv.recipes.looking import Looked
+from gpuenv.targets.cuda_constraints import CudaConstraints, images_of
 from gpuenv.versions import CodeImage, CudaVersion
 
-__all__ = ["contradictions", "images_of", "newest_needed"]
+__all__ = ["contradictions", "newest_needed"]
 
 _SYSTEM_OF_KIND = {"elf": "linux", "pe": "windows", "mach-o": "macos"}
 
 
-def contradictions(looked: Looked, needs: Needs, bounds: Bounds | None) -> Iterator[str]:
-    """One sentence for each. `needs` are those of the package among its siblings, `bounds` where it runs."""
+def contradictions(looked: Looked, needs: Needs, constraints: CudaConstraints | None) -> Iterator[str]:
+    """One sentence for each. `needs` are those of the package among its siblings, `constraints` where it runs."""
     wish = looked.rendered.wish
     yield from _of_platform(looked)
     if wish.is_gpu is False:
@@ -32,7 +33,7 @@ def contradictions(looked: Looked, needs: Needs, bounds: Bounds | None) -> Itera
     yield from _of_architectures(looked)
     yield from _of_cuda(looked)
     yield from _of_libraries(looked, needs)
-    if bounds and bounds.spans == ():
+    if constraints and constraints.spans == ():
         yield f"its code runs on no GPU that there is for {looked.subdir}"
 
 
@@ -114,27 +115,15 @@ def _of_links(file: NativeFile, cuda: CudaVersion) -> Iterator[str]:
 
 def _of_libraries(looked: Looked, needs: Needs) -> Iterator[str]:
     """CUDA libraries that it is linked with, and neither holds nor requires."""
-    if not needs.system_cuda:
-        return
-    for name in needs.system_cuda.replace(" and ", ", ").split(", "):
+    for name in out_of_words(needs.system_cuda):
         library = known_library(name)
         if library is None or library.name.lower() in DRIVER | MANAGEMENT:
             continue
         user = next((file.path for file in looked.reading.files if name in map(file_name, file.needed or ())), None)
         who = f"`{user}` is linked with" if user else "it opens"
-        package = _package_with(library.name)
-        by = f"; the package `{package}` has it" if package else ""
+        row = find_holder(library.name)
+        by = f"; the package `{row.conda[0]}` has it" if row and row.conda else ""
         yield f"{who} `{name}`, which is neither in the package nor in its requirements{by}"
-
-
-def _package_with(library: str) -> str | None:
-    rows = (row for row in load_libraries() if row.conda and "*" not in row.holds and holds(row, library))
-    return next((row.conda[0] for row in rows), None)
-
-
-def images_of(library: LibraryCode) -> tuple[CodeImage, ...]:
-    """All images of a library, sorted."""
-    return tuple(sorted({image for group in library.groups for image in group.images}))
 
 
 def newest_needed(image: CodeImage) -> CudaVersion:

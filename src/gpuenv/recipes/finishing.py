@@ -13,6 +13,7 @@ from gpuenv.recipes.judging import Checked
 from gpuenv.recipes.naming import Judged, Named, name_builds
 from gpuenv.recipes.rendering import Rendered
 from gpuenv.recipes.stamping import Stamp, restamp
+from gpuenv.targets.cuda_constraints import CudaConstraints
 
 __all__ = ["Finished", "Forms", "finish"]
 
@@ -64,8 +65,7 @@ def finish(checked: Sequence[Checked], forms: Forms, work: Path) -> Finished:
         directory.mkdir(parents=True, exist_ok=True)
         stamp = _stamp(one, name, forms, has_cpu=looked.rendered.name in with_cpu)
         path, index = restamp(looked.path, directory, stamp, renamed=renamed)
-        specs = one.judged.bounds.specs if one.judged.bounds else ()
-        finished.add(path, describe_built(one.judged, path, index, stamped=specs, warnings=one.warnings))
+        finished.add(path, describe_built(one.judged, path, index, warnings=one.warnings))
     _add_companions(finished, checked, forms, work)
     return finished
 
@@ -75,12 +75,9 @@ def _stamp(checked: Checked, name: Named, forms: Forms, *, has_cpu: bool) -> Sta
     when it runs, only says what it wants of one.
     """
     judged = checked.judged
-    specs = judged.bounds.specs if judged.bounds else ()
-    is_must = has_cpu or judged.looked.rendered.wish.is_gpu or not checked.needs.runs_without_gpu
-    depends = tuple(
-        spec for spec in specs if is_must and not (forms.soft_architectures and spec.startswith("__cuda_arch"))
-    )
-    constrains = tuple(spec for spec in specs if spec not in depends)
+    asked = judged.constraints or CudaConstraints()
+    is_must = has_cpu or judged.looked.rendered.wish.is_gpu is True
+    depends, constrains = asked.placed(is_must=is_must, is_soft=forms.soft_architectures)
     if forms.mutex and judged.kind is not BuiltKind.PLAIN:
         depends += (mutex_spec(judged.looked.rendered.name, judged.kind),)
     return Stamp(

@@ -9,21 +9,20 @@ import msgspec
 
 from gpuenv.artifacts.conda_index import platforms_of
 from gpuenv.model import BuiltKind, GpuSupport, Needs
-from gpuenv.recipes.bounds import find_bounds
 from gpuenv.recipes.contradictions import contradictions
 from gpuenv.recipes.doubts import doubts
 from gpuenv.recipes.looking import Looked, needs_among
 from gpuenv.recipes.naming import Judged
+from gpuenv.targets.cuda_constraints import constraints_of
 
 __all__ = ["Checked", "check_all"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """A package, its needs among its siblings, and what is to be said of it."""
+    """A package, and what is to be said of it."""
 
     judged: Judged
-    needs: Needs
     wrong: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -45,12 +44,11 @@ def _check(looked: Looked, siblings: Sequence[Looked]) -> Checked:
     platform = (platforms_of(looked.subdir) or ("linux-x86_64",))[0]
     judged = _judge(looked, needs, platform)
     label = looked.rendered.wish.label
-    wrong = (*contradictions(looked, needs, judged.bounds), *_without_code(looked, siblings))
+    wrong = (*contradictions(looked, needs, judged.constraints), *_without_code(looked, siblings))
     return Checked(
         judged=judged,
-        needs=needs,
         wrong=tuple(f"{label}: {text}" for text in wrong),
-        warnings=tuple(doubts(looked, needs, judged.bounds, platform)),
+        warnings=tuple(doubts(looked, needs, judged.constraints)),
     )
 
 
@@ -62,10 +60,10 @@ def _judge(looked: Looked, needs: Needs, platform: str) -> Judged:
         return Judged(looked=looked, kind=BuiltKind.CPU)
     if not uses:
         return Judged(looked=looked, kind=BuiltKind.GPU if wish.is_gpu else BuiltKind.PLAIN)
-    known = (
-        msgspec.structs.replace(needs, cuda=wish.cuda, cuda_newest=wish.cuda) if wish.cuda and not needs.cuda else needs
-    )
-    return Judged(looked=looked, kind=BuiltKind.GPU, bounds=find_bounds(known, platform))
+    known = msgspec.structs.replace(needs, uses_gpu=True, gpu_support=looked.needs.gpu_support)
+    if wish.cuda and not needs.cuda:
+        known = msgspec.structs.replace(known, cuda=wish.cuda, cuda_newest=wish.cuda)
+    return Judged(looked=looked, kind=BuiltKind.GPU, constraints=constraints_of(known, platform))
 
 
 def _without_code(looked: Looked, siblings: Sequence[Looked]) -> Sequence[str]:

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from gpuenv.artifacts.cuda_lines import CudaLine
-from gpuenv.model import BuiltKind
-from gpuenv.recipes.bounds import Bounds
+from gpuenv.model import BuiltKind, Needs
 from gpuenv.recipes.looking import Looked
+from gpuenv.targets.cuda_constraints import CudaConstraints
 from gpuenv.versions import CudaVersion
 
-__all__ = ["STEP", "Judged", "Named", "name_builds"]
+__all__ = ["STEP", "Judged", "Named", "cuda_label", "name_builds"]
 
 STEP = 100
 """By how much the build number of a GPU build is above that of the one before it."""
@@ -31,7 +31,7 @@ class Judged:
 
     looked: Looked
     kind: BuiltKind
-    bounds: Bounds | None = None
+    constraints: CudaConstraints | None = None
 
     @property
     def cuda(self) -> CudaVersion | None:
@@ -45,17 +45,13 @@ class Judged:
         """What its build string begins with: `cuda126`, `cuda`, `cpu`; empty where it is for neither."""
         if self.kind is not BuiltKind.GPU:
             return "cpu" if self.kind is BuiltKind.CPU else ""
-        needs, said = self.looked.needs, self.looked.rendered.wish.cuda
-        if said:
-            return f"cuda{said.major}{said.minor}"
-        if needs.cuda is None:
-            return "cuda"
-        return f"cuda{CudaLine(oldest=needs.cuda, newest=needs.cuda_newest or needs.cuda).label}"
+        said = self.looked.rendered.wish.cuda
+        return f"cuda{said.major}{said.minor}" if said else cuda_label(self.looked.needs)
 
     @property
     def order(self) -> Order:
         """What is lower gives way, where both run."""
-        lowest = min(self.bounds.served).numbers if self.bounds and self.bounds.served else ()
+        lowest = min(self.constraints.served).numbers if self.constraints and self.constraints.served else ()
         return (self.cuda.numbers if self.cuda else (), lowest)
 
 
@@ -65,6 +61,13 @@ class Named:
 
     build: str
     build_number: int
+
+
+def cuda_label(needs: Needs) -> str:
+    """The CUDA that binaries are for, as build strings have it: `cuda126`; `cuda` where they do not tell."""
+    if needs.cuda is None:
+        return "cuda"
+    return f"cuda{CudaLine(oldest=needs.cuda, newest=needs.cuda_newest or needs.cuda).label}"
 
 
 def name_builds(judged: Sequence[Judged]) -> tuple[Named, ...]:

@@ -293,7 +293,7 @@ def _described(words: Words, target: Path) -> BuiltPackage:
         runs_on=tuple(map(str, words.constraints.spans or ())),
         depends=words.depends,
         constrains=words.constrains,
-        stamped=words.stamped,
+        stamped=words.constraints.specs,
         size_bytes=target.stat().st_size,
         sha256=sha256,
     )

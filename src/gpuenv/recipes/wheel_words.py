@@ -12,13 +12,13 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import parse_wheel_filename
 
 from gpuenv.artifacts.conda_index import subdir_of
-from gpuenv.artifacts.cuda_lines import CudaLine
 from gpuenv.artifacts.needs import needs_of
 from gpuenv.artifacts.wheel_metadata import first_value, requirements_of
 from gpuenv.artifacts.wheel_names import artifact_of_wheel_name
 from gpuenv.channels.destinations import Destination
 from gpuenv.errors import FormatError, RequestError
 from gpuenv.model import BuiltKind, GpuSupport, Needs, Reading
+from gpuenv.recipes.naming import cuda_label
 from gpuenv.recipes.wheel_archive import OpenWheel
 from gpuenv.recipes.wheel_requirements import conda_name, conda_versions, map_requirements
 from gpuenv.targets.cuda_constraints import CudaConstraints, constraints_of
@@ -41,7 +41,6 @@ class Words:
     python: str | None
     depends: tuple[str, ...]
     constrains: tuple[str, ...]
-    stamped: tuple[str, ...]
     kind: BuiltKind
     needs: Needs
     constraints: CudaConstraints
@@ -104,24 +103,22 @@ def words_of(
     python = None if is_noarch and not mapped.by_python else destination.python
     uses = needs.uses_gpu and needs.gpu_support is not GpuSupport.THROUGH
     constraints = constraints_of(needs, destination.platform) if uses else CudaConstraints()
-    specs = constraints.specs
-    soft = tuple(spec for spec in specs if soft_architectures and spec.startswith("__cuda_arch"))
+    bounds, constrains = constraints.placed(is_soft=soft_architectures)
     depends = (
         *_python_depends(filename, python, bound, pythons, native=native),
         *sorted(mapped.depends),
         *_system_depends(needs, destination, native=native),
-        *(spec for spec in specs if spec not in soft),
+        *bounds,
     )
     return Words(
         name=conda_name(reading.artifact.name),
         version=str(artifact.version),
-        build=f"{_label(needs) if uses else ''}py{(python or '').replace('.', '')}_{number}",
+        build=f"{f'{cuda_label(needs)}_' if uses else ''}py{(python or '').replace('.', '')}_{number}",
         build_number=number,
         subdir="noarch" if is_noarch else subdir_of(destination.platform),
         python=None if is_noarch else destination.python,
         depends=tuple(dict.fromkeys(depends)),
-        constrains=soft,
-        stamped=specs,
+        constrains=constrains,
         kind=BuiltKind.GPU if uses else BuiltKind.PLAIN,
         needs=needs,
         constraints=constraints,
@@ -132,14 +129,8 @@ def words_of(
     )
 
 
-def _label(needs: Needs) -> str:
-    if needs.cuda is None:
-        return "cuda_"
-    return f"cuda{CudaLine(oldest=needs.cuda, newest=needs.cuda_newest or needs.cuda).label}_"
-
-
 def _remarks(constraints: CudaConstraints, needs: Needs) -> Iterator[str]:
-    yield from constraints.warnings
+    yield from (doubt.text for doubt in constraints.doubts)
     if needs.system_cuda:
         yield f"it expects {needs.system_cuda}, which none of its requirements brings"
 

@@ -17,12 +17,23 @@ from functools import cache
 
 from gpuenv.facts.architectures import Capability, find_capability, load_capabilities
 from gpuenv.facts.toolkits import load_toolkits
-from gpuenv.model import Driver, DriverState, Gpu, GpuSupport, Machine, Needs, OperatingSystem, System, Verdict
+from gpuenv.model import (
+    Driver,
+    DriverState,
+    Gpu,
+    GpuSupport,
+    LibraryCode,
+    Machine,
+    Needs,
+    OperatingSystem,
+    System,
+    Verdict,
+)
 from gpuenv.rules import RULES
 from gpuenv.rules.code import main_library
 from gpuenv.versions import CodeImage, ComputeCapability, CudaVersion
 
-__all__ = ["CudaConstraints", "Doubt", "Span", "constraints_of", "known_capabilities", "runs_there"]
+__all__ = ["CudaConstraints", "Doubt", "Span", "constraints_of", "images_of", "known_capabilities", "runs_there"]
 
 # The rules on the driver and on the capability of one GPU. What a package says of itself is not asked.
 _DECIDING = tuple(
@@ -63,10 +74,11 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubt:
-    """What a maintainer should know of the code: a rule's name and one sentence."""
+    """What a maintainer should know of the code: a rule's name, one sentence, and what a new build could do about it."""
 
     rule: str
     text: str
+    remedy: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,10 +109,13 @@ class CudaConstraints:
         """The MatchSpecs that follow."""
         return tuple(spec for spec in (self.cuda, self.cuda_arch) if spec)
 
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """The doubts as sentences."""
-        return tuple(doubt.text for doubt in self.doubts)
+    def placed(self, *, is_must: bool = False, is_soft: bool = False) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The MatchSpecs for `depends` and those for `constrains`. `is_must` says that machines without a GPU have
+        another build, `is_soft` that clients without `__cuda_arch` are to install this one all the same.
+        """
+        is_required = is_must or self.must_have_gpu
+        depends = tuple(spec for spec in self.specs if is_required and not (is_soft and spec == self.cuda_arch))
+        return depends, tuple(spec for spec in self.specs if spec not in depends)
 
     def admits(self, capability: ComputeCapability) -> bool:
         """Whether `cuda_arch` lets a capability in; without one it lets in all."""
@@ -135,7 +150,13 @@ def constraints_of(needs: Needs, platform: str = "linux-x86_64") -> CudaConstrai
         spans=spans,
         served=served,
         unsure=unsure,
-        doubts=(*_doubts_of_code(needs), *_doubts_of_reach(served, unsure, platform)) if tells else (),
+        doubts=(
+            *_doubts_of_code(needs),
+            *_doubts_of_driver(needs, oldest, served, platform),
+            *_doubts_of_reach(served, unsure, platform),
+        )
+        if tells
+        else (),
     )
 
 
@@ -143,6 +164,11 @@ def known_capabilities(platform: str) -> tuple[Capability, ...]:
     """The capabilities of GPUs that there are for a platform: systems on chip have Arm processors."""
     on_arm = platform.endswith("-aarch64")
     return tuple(row for row in load_capabilities() if on_arm or not row.tegra)
+
+
+def images_of(library: LibraryCode) -> tuple[CodeImage, ...]:
+    """All images of a library, sorted."""
+    return tuple(sorted({image for group in library.groups for image in group.images}))
 
 
 def runs_there(needs: Needs, capability: ComputeCapability, cuda: CudaVersion, platform: str) -> bool:
@@ -200,9 +226,13 @@ class _Drivers:
 
 def _in_words(oldest: CudaVersion) -> str:
     """`12` for the first minor version of a major whose minor versions a driver runs all, else `12.4`."""
+    return str(oldest.major) if _is_any_minor(oldest) else str(oldest)
+
+
+def _is_any_minor(oldest: CudaVersion) -> bool:
+    """Whether a driver of any minor version of its major will do."""
     known = (toolkit.version for toolkit in load_toolkits() if toolkit.version.major == oldest.major)
-    is_first = oldest == next(known, None)
-    return str(oldest.major) if is_first and oldest.major >= _FIRST_COMPATIBLE_MAJOR else str(oldest)
+    return oldest.major >= _FIRST_COMPATIBLE_MAJOR and oldest == next(known, None)
 
 
 # ---- capabilities ------------------------------------------------------------------------------------------------
@@ -245,7 +275,7 @@ def _doubts_of_code(needs: Needs) -> Iterator[Doubt]:
     main = main_library(needs.libraries or ())
     if main is None or main.selects_at_run_time:
         return
-    images: set[CodeImage] = {image for group in main.groups for image in group.images}
+    images = images_of(main)
     machine_code = [image for image in images if not image.is_ptx]
     portable = [image for image in images if image.is_ptx and not image.suffix]
     if machine_code and all(image.suffix for image in images):
@@ -262,6 +292,30 @@ def _doubts_of_code(needs: Needs) -> Iterator[Doubt]:
             rule="no-ptx",
             text=f"`{main.name}` has no PTX for {newest}, its newest architecture, so that GPUs of the next generation "
             f"{then} ({_CEP})",
+            remedy=f"add `{newest.sm}-virtual` to its architectures",
+        )
+
+
+def _doubts_of_driver(
+    needs: Needs, oldest: CudaVersion | None, served: Sequence[ComputeCapability], platform: str
+) -> Iterator[Doubt]:
+    """Where PTX that the driver must compile asks for a newer one than its machine code."""
+    main = main_library(needs.libraries or ())
+    is_chosen = main is None or main.selects_at_run_time or all(image.is_ptx for image in images_of(main))
+    if is_chosen or oldest is None or _is_any_minor(oldest):
+        return
+    first = CudaVersion(f"{oldest.major}.0")
+    rows = [row for row in map(find_capability, served) if row]
+    late = [
+        str(row.capability)
+        for row in rows
+        if not runs_there(needs, row.capability, max(row.first_cuda, first), platform)
+    ]
+    if late and oldest.major >= _FIRST_COMPATIBLE_MAJOR:
+        yield Doubt(
+            rule="ptx-raises-driver",
+            text=f"on {', '.join(late)} the driver must compile its PTX, so that it asks for a driver of CUDA {oldest}",
+            remedy=f"with machine code for them it would run on drivers of CUDA {first} and later",
         )
 
 

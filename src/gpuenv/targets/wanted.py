@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit
 
 from gpuenv.artifacts.conda_index import CONDA_ENDINGS, split_dist
 from gpuenv.artifacts.native_files import is_native_name
+from gpuenv.channels.conda.places import without_secrets
 from gpuenv.channels.destinations import Destination
 from gpuenv.channels.index import PLAIN_ASKING, Asking, IndexFile
 from gpuenv.channels.index_logins import credentials_for, without_credentials
@@ -27,7 +28,8 @@ _SHA256 = re.compile(r"sha256[:=]([0-9a-fA-F]{64})", re.ASCII)
 class WantedFile:
     """One file to look into: at `url` (without credentials) or at `path`.
 
-    `build` is conda's build string. `login` are user name and password for the address, never printed. `python` and
+    `build` is conda's build string. `login` are user name and password for the address, never printed; `token_url` is
+    the address of a conda channel that has a token in it, never printed either. `python` and
     `platform` are what it was chosen for. `note` says how the file differs from what was asked for.
     """
 
@@ -44,10 +46,13 @@ class WantedFile:
     platform: str | None = None
     note: str | None = None
     login: tuple[str, str] | None = field(default=None, repr=False)
+    token_url: str | None = field(default=None, repr=False)
 
     @property
     def fetch_url(self) -> str | None:
-        """The address with user name and password in it where there are any: to fetch with, not to show."""
+        """The address with user name and password or token in it where there are any: to fetch with, not to show."""
+        if self.token_url:
+            return self.token_url
         if self.url is None or self.login is None:
             return self.url
         user, password = (quote(part, safe="") for part in self.login)
@@ -108,6 +113,9 @@ def conda_file(
 ) -> WantedFile:
     """A conda package at an address or path, whose file name tells name, version and build (`NAME-VERSION-BUILD`)."""
     local = "://" not in url
+    address = url.partition("#")[0]
+    shown = without_secrets(address)
+    has_token = not local and shown.count("/") < without_credentials(address).count("/")
     filename = url.replace("\\", "/").partition("#")[0].rpartition("/")[2]
     stem = filename
     for ending in CONDA_ENDINGS:
@@ -119,7 +127,8 @@ def conda_file(
         build=told[2],
         filename=filename,
         kind=ArtifactKind.CONDA,
-        url=None if local else without_credentials(url.partition("#")[0]),
+        url=None if local else shown if has_token else without_credentials(address),
+        token_url=address if has_token else None,
         path=Path(url) if local else None,
         sha256=sha256,
         size_bytes=size,

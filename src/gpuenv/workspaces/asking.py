@@ -186,6 +186,8 @@ def _hex(digest: bytes | None) -> str | None:
 
 
 def _with_hint(error: GpuenvError) -> GpuenvError:
+    if any("--only wheels" in hint for hint in error.hints):
+        return error
     return type(error)(error.message, reasons=error.reasons, hints=(*error.hints, _HINT), details=error.details)
 
 
