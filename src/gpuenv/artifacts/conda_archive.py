@@ -20,7 +20,7 @@ from typing import IO, BinaryIO, cast
 
 from gpuenv.errors import UnavailableError
 
-__all__ = ["PackedFile", "write_conda_package"]
+__all__ = ["PackedFile", "write_conda_package", "zstd_writer"]
 
 # As conda-build compresses; larger packages would take minutes for a few percent.
 _LEVEL = 19
@@ -71,6 +71,15 @@ def write_conda_package(
         raise
 
 
+def zstd_writer(out: BinaryIO, level: int = _LEVEL) -> IO[bytes]:
+    """What is written to it goes to `out` as a zstd stream, which ends when it is closed."""
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    return cast("IO[bytes]", zstd.ZstdFile(out, "w", level=level))
+
+
 def _cannot_write(target: Path, error: OSError) -> UnavailableError:
     return UnavailableError(f"cannot write `{target}`", reasons=(error.strerror or str(error),))
 
@@ -83,7 +92,7 @@ def _write_zip(
         for part in ("pkg", "info"):
             packed = tempfile.SpooledTemporaryFile(max_size=_SPOOLED_BYTES)  # noqa: SIM115  (closed below)
             with packed:
-                with _tar(_compressed(cast("BinaryIO", packed), level)) as tar:
+                with _tar(zstd_writer(cast("BinaryIO", packed), level)) as tar:
                     _add_all(tar, files if part == "pkg" else _in_info(info), timestamp)
                 size = packed.tell()
                 packed.seek(0)
@@ -99,14 +108,6 @@ def _write_bzip2(out: IO[bytes], info: Mapping[str, bytes], files: Iterable[Pack
     with bz2.BZ2File(out, "w") as packed, _tar(packed) as tar:
         _add_all(tar, _in_info(info), timestamp)
         _add_all(tar, files, timestamp)
-
-
-def _compressed(out: BinaryIO, level: int) -> IO[bytes]:
-    if sys.version_info >= (3, 14):
-        from compression import zstd
-    else:
-        from backports import zstd
-    return cast("IO[bytes]", zstd.ZstdFile(out, "w", level=level))
 
 
 @contextmanager

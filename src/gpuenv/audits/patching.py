@@ -18,6 +18,7 @@ from typing import Any
 
 from gpuenv.artifacts.conda_archive import PackedFile, write_conda_package
 from gpuenv.artifacts.conda_index import CONDA_ENDINGS, split_dist
+from gpuenv.artifacts.conda_metadata import InstalledPath, metadata_files, platform_fields
 from gpuenv.audits.gathering import Subdir
 from gpuenv.errors import RequestError, UnavailableError
 from gpuenv.model import Correction
@@ -146,38 +147,29 @@ def _write_package(path: Path, files: Mapping[str, bytes]) -> None:
     dist = path.name.removesuffix(ending)
     named = split_dist(dist)
     assert named
-    entries = [
-        {
-            "_path": name,
-            "path_type": "hardlink",
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "size_in_bytes": len(content),
-        }
-        for name, content in files.items()
-    ]
     index: dict[str, Any] = {
         **dict(zip(("name", "version", "build"), named, strict=True)),
+        **platform_fields("noarch"),
         "build_number": 0,
         "depends": [],
         "noarch": "generic",
-        "subdir": "noarch",
-        "arch": None,
-        "platform": None,
     }
-    info = {
-        "about.json": {"summary": _SUMMARY},
-        "index.json": index,
-        "link.json": {"noarch": {"type": "generic"}, "package_metadata_version": 1},
-        "paths.json": {"paths": entries, "paths_version": 1},
-    }
+    info = metadata_files(
+        index=index,
+        about={"summary": _SUMMARY},
+        paths=[
+            InstalledPath(path=name, sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
+            for name, content in files.items()
+        ],
+        noarch={"type": "generic"},
+    )
     packed = (
         PackedFile(path=name, size_bytes=len(content), content=io.BytesIO(content)) for name, content in files.items()
     )
     write_conda_package(
         path,
         dist=dist,
-        info={name: json.dumps(document, indent=2).encode() for name, document in info.items()}
-        | {"files": "".join(f"{name}\n" for name in files).encode()},
+        info=info,
         files=packed,
         timestamp=0,
         size_bytes=sum(map(len, files.values())),

@@ -11,11 +11,9 @@ from pathlib import Path
 import msgspec
 
 from gpuenv.artifacts.cache import hash_key
-from gpuenv.artifacts.conda_components import CondaComponents
+from gpuenv.artifacts.conda_info import INDEX, read_info
 from gpuenv.artifacts.conda_packages import read_conda
 from gpuenv.artifacts.sources import LocalSource, Source, cannot_open
-from gpuenv.artifacts.tar_members import Limits, Member, MemberKind, walk_tar
-from gpuenv.artifacts.unpacking import Compression, unpack
 from gpuenv.audits.hashing import HashedSource
 from gpuenv.audits.repodata import Record, parse_record
 from gpuenv.errors import FormatError, RequestError, UnavailableError
@@ -25,10 +23,6 @@ from gpuenv.targets.stopping import StoppableSource
 from gpuenv.targets.wanted import WantedFile
 
 __all__ = ["Contents", "look_into_package"]
-
-_INDEX = "info/index.json"
-_INDEX_BYTES = 1 << 20
-_LIMITS = Limits(unpacked_bytes=1 << 30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,22 +100,12 @@ def _read(source: Source, file: WantedFile) -> Reading:
     return reading
 
 
-def _parsed(member: Member) -> Record:
-    if member.size_bytes > _INDEX_BYTES:
-        raise FormatError(f"its `{_INDEX}` has {member.size_bytes} bytes")
-    return parse_record(b"".join(member.chunks), f"its `{_INDEX}`")
-
-
 def _read_index(source: Source) -> Record:
     try:
-        if source.name.endswith(".conda"):
-            members = walk_tar(unpack(CondaComponents(source).stream("info"), Compression.ZSTD), limits=_LIMITS)
-        else:
-            members = walk_tar(unpack(source.stream(0, source.size_bytes), Compression.BZIP2))
-        for member in members:
-            if member.path == _INDEX and member.kind is MemberKind.FILE and not member.is_outside:
-                return _parsed(member)
+        content = read_info(source, (INDEX,)).get(INDEX)
+        if content is not None:
+            return parse_record(content, f"its `info/{INDEX}`")
     except FormatError as error:
         reasons = (error.message, *error.reasons)
         raise FormatError(f"`{source.name}` is no readable conda package", reasons=reasons) from error
-    raise FormatError(f"`{source.name}` is no readable conda package", reasons=(f"it has no `{_INDEX}`",))
+    raise FormatError(f"`{source.name}` is no readable conda package", reasons=(f"it has no `info/{INDEX}`",))

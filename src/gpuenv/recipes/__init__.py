@@ -1,7 +1,8 @@
 """Builds conda packages from recipes, stamps on them what their binaries ask for, and indexes channels.
 
 `rendering` says what will be built, `compiling` builds it, `looking` reads the result. `contradictions` makes a build
-fail; `targets.cuda_constraints` and `naming` say what `stamping` writes on it, `publishing` and `indexing` put it into the channel.
+fail; `targets.cuda_constraints` and `naming` say what `stamping` writes on it, `publishing` and `indexing` put it into
+the channel.
 """
 
 from gpuenv.recipes.build import build_channel

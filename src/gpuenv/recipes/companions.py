@@ -4,20 +4,26 @@ an environment has one build, so that it has one kind of `NAME`.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
+from gpuenv.artifacts.conda_archive import write_conda_package
+from gpuenv.artifacts.conda_metadata import metadata_files, platform_fields
 from gpuenv.errors import RequestError
 from gpuenv.model import BuiltKind
 from gpuenv.recipes.naming import STEP
-from gpuenv.recipes.stamping import Stamp, restamp
+from gpuenv.recipes.stamping import Stamp, stamped_index
 
 __all__ = ["MUTEX_VERSION", "make_metapackage", "make_mutexes", "mutex_spec", "pattern_of"]
 
 MUTEX_VERSION = "1.0"
 """It stays the same over all releases of the package, since builds of all of them share it."""
+
+Written = tuple[Path, dict[str, Any]]
+"""A package below the directory to work in, and its `index.json`."""
 
 _PATTERNS = ("cuda*", "gpu*", "*cuda*", "*gpu*", "cu*")
 
@@ -34,12 +40,14 @@ def pattern_of(gpu: Sequence[str], others: Sequence[str]) -> str:
     )
 
 
-def make_metapackage(name: str, version: str, *, pattern: str, number: int, subdir: str, work: Path, v3: bool) -> Path:
+def make_metapackage(
+    name: str, version: str, *, pattern: str, number: int, subdir: str, work: Path, v3: bool
+) -> Written:
     """The package `NAME-gpu` of a version, which brings the GPU build of `NAME`."""
     spec = f'{name}[version="=={version}",flags=["cuda"]]' if v3 else f"{name} =={version} {pattern}"
     summary = f"{name} {version} for NVIDIA GPUs"
     stamp = Stamp(build=f"cuda_{number}", build_number=number, depends=(spec,), flags=("cuda",) if v3 else (), v3=v3)
-    return _assemble(f"{name}-gpu", version, summary, stamp, subdir=subdir, work=work)
+    return _written(f"{name}-gpu", version, summary, stamp, subdir=subdir, work=work)
 
 
 def mutex_spec(name: str, kind: BuiltKind) -> str:
@@ -47,23 +55,20 @@ def mutex_spec(name: str, kind: BuiltKind) -> str:
     return f"{name}-mutex =={MUTEX_VERSION} {'cuda' if kind is BuiltKind.GPU else 'cpu'}_*"
 
 
-def make_mutexes(name: str, *, subdir: str, work: Path) -> tuple[Path, Path]:
+def make_mutexes(name: str, *, subdir: str, work: Path) -> tuple[Written, Written]:
     """The two builds of the package `NAME-mutex`. They stay in the legacy form, which every client reads."""
     cpu = Stamp(build="cpu_0", build_number=0)
     gpu = Stamp(build=f"cuda_{STEP}", build_number=STEP)
     summary = f"of which there is one build in an environment, as of {name}"
-    made = [_assemble(f"{name}-mutex", MUTEX_VERSION, summary, one, subdir=subdir, work=work) for one in (cpu, gpu)]
+    made = [_written(f"{name}-mutex", MUTEX_VERSION, summary, one, subdir=subdir, work=work) for one in (cpu, gpu)]
     return made[0], made[1]
 
 
-def _assemble(name: str, version: str, summary: str, stamp: Stamp, *, subdir: str, work: Path) -> Path:
-    from rattler_build import assemble_package
-
-    raw, finished = work / "assembled", work / "finished" / subdir
-    raw.mkdir(parents=True, exist_ok=True)
-    finished.mkdir(parents=True, exist_ok=True)
-    now = datetime.now(UTC)
-    made = assemble_package(
-        name, version, subdir, stamp.build, raw, summary=summary, build_number=stamp.build_number, timestamp=now
-    )
-    return restamp(Path(made.path), finished, stamp)[0]
+def _written(name: str, version: str, summary: str, stamp: Stamp, *, subdir: str, work: Path) -> Written:
+    now = int(time.time())
+    index = stamped_index({"name": name, "version": version, "timestamp": now * 1000, **platform_fields(subdir)}, stamp)
+    dist = f"{name}-{version}-{stamp.build}"
+    target = work / "finished" / subdir / f"{dist}.conda"
+    info = metadata_files(index=index, about={"summary": summary})
+    write_conda_package(target, dist=dist, info=info, files=(), timestamp=now, size_bytes=0)
+    return target, index

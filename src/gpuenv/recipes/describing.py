@@ -3,46 +3,49 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gpuenv.model import BuiltKind, BuiltPackage
-from gpuenv.recipes.contradictions import images_of
+from gpuenv.model import BuiltKind, BuiltPackage, Needs
 from gpuenv.recipes.naming import Judged
+from gpuenv.rules.code import main_library
+from gpuenv.targets.cuda_constraints import CudaConstraints, images_of
+from gpuenv.versions import CudaVersion
 
-__all__ = ["describe_built", "describe_companion"]
+__all__ = ["describe_built", "describe_package"]
 
 
-def describe_built(
-    judged: Judged, path: Path, index: dict[str, Any], *, stamped: Sequence[str], warnings: Sequence[str]
-) -> BuiltPackage:
+def describe_built(judged: Judged, path: Path, index: Mapping[str, Any], *, warnings: Sequence[str]) -> BuiltPackage:
     """A package of the recipe, as it is in `path` now."""
-    main = judged.looked.main if judged.kind is BuiltKind.GPU else None
-    images = images_of(main) if main else ()
-    spans = judged.bounds.spans if judged.bounds else None
-    return _described(
+    needs = judged.looked.needs if judged.kind is BuiltKind.GPU else None
+    return describe_package(
         path,
         index,
         judged.kind,
         cuda=judged.cuda,
-        sass=tuple(str(image) for image in images if not image.is_ptx),
-        ptx=tuple(str(image) for image in images if image.is_ptx),
-        runs_on=tuple(map(str, spans or ())),
-        stamped=tuple(stamped),
+        needs=needs,
+        constraints=judged.constraints or CudaConstraints(),
         variant={key: str(value) for key, value in sorted(judged.looked.rendered.variant.items())},
         warnings=tuple(warnings),
     )
 
 
-def describe_companion(path: Path, kind: BuiltKind) -> BuiltPackage:
-    """A package without files that goes with them."""
-    return _described(path, _index_of(path), kind)
-
-
-def _described(path: Path, index: dict[str, Any], kind: BuiltKind, **more: Any) -> BuiltPackage:
+def describe_package(
+    path: Path,
+    index: Mapping[str, Any],
+    kind: BuiltKind,
+    *,
+    cuda: CudaVersion | None = None,
+    needs: Needs | None = None,
+    constraints: CudaConstraints | None = None,
+    variant: Mapping[str, str] | None = None,
+    warnings: tuple[str, ...] = (),
+) -> BuiltPackage:
+    """A package in `path`, in a directory named as the channel's, that says of itself what `index` does."""
+    main = main_library(needs.libraries or ()) if needs else None
+    images = images_of(main) if main else ()
+    asked = constraints or CudaConstraints()
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return BuiltPackage(
@@ -58,21 +61,11 @@ def _described(path: Path, index: dict[str, Any], kind: BuiltKind, **more: Any) 
         flags=tuple(index.get("flags", ())),
         size_bytes=path.stat().st_size,
         sha256=sha256,
-        **more,
+        cuda=cuda,
+        sass=tuple(str(image) for image in images if not image.is_ptx),
+        ptx=tuple(str(image) for image in images if image.is_ptx),
+        runs_on=tuple(map(str, asked.spans or ())),
+        stamped=asked.specs,
+        variant=dict(variant or {}),
+        warnings=warnings,
     )
-
-
-def _index_of(path: Path) -> dict[str, Any]:
-    import io
-    import tarfile
-
-    from gpuenv.artifacts.unpacking import Compression, unpack
-
-    with zipfile.ZipFile(path) as archive:
-        info = next(name for name in archive.namelist() if name.startswith("info-"))
-        plain = b"".join(unpack([archive.read(info)], Compression.ZSTD))
-    with tarfile.open(fileobj=io.BytesIO(plain)) as members:
-        file = members.extractfile("info/index.json")
-        assert file is not None
-        index: dict[str, Any] = json.load(file)
-    return index

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gpuenv.model import BuiltKind, BuiltPackage
 from gpuenv.recipes.companions import make_metapackage, make_mutexes, mutex_spec, pattern_of
-from gpuenv.recipes.describing import describe_built, describe_companion
+from gpuenv.recipes.describing import describe_built, describe_package
 from gpuenv.recipes.judging import Checked
 from gpuenv.recipes.naming import Judged, Named, name_builds
 from gpuenv.recipes.rendering import Rendered
@@ -106,7 +106,7 @@ def _add_companions(finished: Finished, checked: Sequence[Checked], forms: Forms
         subdir = same[0].subdir
         if forms.metapackage:
             numbers = [one.build_number for one in map(_rendered, checked) if one.name == name]
-            path = make_metapackage(
+            path, index = make_metapackage(
                 name,
                 same[0].version,
                 pattern="*" if forms.v3 else _pattern(same),
@@ -115,10 +115,10 @@ def _add_companions(finished: Finished, checked: Sequence[Checked], forms: Forms
                 work=work,
                 v3=forms.v3,
             )
-            finished.add(path, describe_companion(path, BuiltKind.METAPACKAGE))
+            finished.add(path, describe_package(path, index, BuiltKind.METAPACKAGE))
         if forms.mutex:
-            for path in make_mutexes(name, subdir=subdir, work=work):
-                finished.add(path, describe_companion(path, BuiltKind.MUTEX))
+            for path, index in make_mutexes(name, subdir=subdir, work=work):
+                finished.add(path, describe_package(path, index, BuiltKind.MUTEX))
 
 
 def _rendered(checked: Checked) -> Rendered:

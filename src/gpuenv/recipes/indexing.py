@@ -15,7 +15,7 @@ from typing import Any
 from gpuenv.artifacts.conda_index import CONDA_ENDINGS
 from gpuenv.errors import FormatError, GpuenvError, RequestError, ToolError, UnavailableError
 from gpuenv.model import ErrorBody, IndexedSubdir, IndexReport, Reporter, Silence
-from gpuenv.recipes.packed_index import read_packed_index
+from gpuenv.recipes.packed import Packed, read_packed
 from gpuenv.recipes.publishing import channel_lock
 from gpuenv.recipes.run_exports import write_run_exports
 
@@ -66,8 +66,10 @@ def index_locked(directory: Path, *, zst: bool, shards: bool, report: Reporter |
         for path in subdirs:
             (work / path.name).mkdir()
         for package in good:
-            _link(package, work / package.parent.name / package.name)
+            _link(package.path, work / package.path.parent.name / package.path.name)
         _run_indexer(work, zst=zst, shards=shards)
+        for path in subdirs:
+            write_run_exports(work / path.name, [one for one in good if one.path.parent == path])
         indexed = tuple(_take_over(work / path.name, path) for path in subdirs)
     except OSError as error:
         raise UnavailableError(f"cannot write to `{directory}`", reasons=(error.strerror or str(error),)) from error
@@ -76,7 +78,7 @@ def index_locked(directory: Path, *, zst: bool, shards: bool, report: Reporter |
     return IndexReport(channel=str(directory), subdirs=indexed, problems=tuple(problems))
 
 
-def _sorted_out(subdirs: Sequence[Path], report: Reporter) -> tuple[list[Path], list[ErrorBody]]:
+def _sorted_out(subdirs: Sequence[Path], report: Reporter) -> tuple[list[Packed], list[ErrorBody]]:
     """The packages that are what they say, and what is wrong with the others."""
     report.step("reading packages")
     good, problems = [], []
@@ -85,8 +87,7 @@ def _sorted_out(subdirs: Sequence[Path], report: Reporter) -> tuple[list[Path], 
             continue
         report.detail(path.name)
         try:
-            read_packed_index(path)
-            good.append(path)
+            good.append(read_packed(path))
         except GpuenvError as error:
             name = f"{path.parent.name}/{path.name}"
             wrong = FormatError(f"`{name}` is broken and was left out", reasons=(error.message, *error.reasons))
@@ -112,7 +113,6 @@ def _run_indexer(work: Path, *, zst: bool, shards: bool) -> None:
 
 def _take_over(made: Path, subdir: Path) -> IndexedSubdir:
     """Puts the new index in the place of the old one; what was written in another form before is stale and goes."""
-    write_run_exports(made)
     names = sorted(path.name for path in made.iterdir() if not path.name.endswith(CONDA_ENDINGS))
     repodata: dict[str, Any] = json.loads((made / _REPODATA).read_bytes())
     for name in [name for name in names if name != _REPODATA] + [_REPODATA]:

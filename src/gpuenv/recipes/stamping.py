@@ -6,7 +6,6 @@ import io
 import json
 import re
 import shutil
-import sys
 import tarfile
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -14,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpuenv.artifacts.conda_archive import zstd_writer
 from gpuenv.artifacts.unpacking import Compression, unpack
 from gpuenv.errors import FormatError, UnavailableError
 
-__all__ = ["Renamed", "Stamp", "in_brackets", "restamp"]
+__all__ = ["Renamed", "Stamp", "in_brackets", "restamp", "stamped_index"]
 
 Renamed = Mapping[tuple[str, str], str]
 """From a name and the build string that a package had to the one that it has now."""
@@ -26,7 +26,6 @@ Renamed = Mapping[tuple[str, str], str]
 _REVISION = 3
 _INDEX = "info/index.json"
 _RUN_EXPORTS = "info/run_exports.json"
-_LEVEL = 19
 _CHUNK_BYTES = 1 << 20
 # A positional MatchSpec (CEP 29): name, version and build, parted by blanks.
 _POSITIONAL = re.compile(r"([\w.-]+)(?:\s+(\S+)(?:\s+(\S+))?)?", re.ASCII)
@@ -90,7 +89,7 @@ def _restamped_info(packed: bytes, stamp: Stamp, renamed: Renamed) -> tuple[byte
             file = old.extractfile(member) if member.isfile() else None
             content = file.read() if file else b""
             if member.name == _INDEX:
-                index = _restamped_index(json.loads(content), stamp, renamed)
+                index = stamped_index(json.loads(content), stamp, renamed)
                 content = json.dumps(index, indent=2).encode()
             elif member.name == _RUN_EXPORTS:
                 content = json.dumps(_repinned(json.loads(content), renamed), indent=2).encode()
@@ -102,16 +101,18 @@ def _restamped_info(packed: bytes, stamp: Stamp, renamed: Renamed) -> tuple[byte
 
 
 def _compressed(content: bytes) -> bytes:
-    if sys.version_info >= (3, 14):
-        from compression import zstd
-    else:
-        from backports import zstd
-    return zstd.compress(content, level=_LEVEL)
+    packed = io.BytesIO()
+    with zstd_writer(packed) as out:
+        out.write(content)
+    return packed.getvalue()
 
 
-def _restamped_index(index: dict[str, Any], stamp: Stamp, renamed: Renamed) -> dict[str, Any]:
-    depends = _repinned([*index.get("depends", ()), *stamp.depends], renamed)
-    constrains = _repinned([*index.get("constrains", ()), *stamp.constrains], renamed)
+def stamped_index(index: Mapping[str, Any], stamp: Stamp, renamed: Renamed | None = None) -> dict[str, Any]:
+    """What `index.json` says with the stamp on it. What the stamp asks for is added to what is there; requirements on
+    exact builds of packages in `renamed` follow them.
+    """
+    depends = _repinned([*index.get("depends", ()), *stamp.depends], renamed or {})
+    constrains = _repinned([*index.get("constrains", ()), *stamp.constrains], renamed or {})
     changed = {
         **index,
         "build": stamp.build,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,21 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from gpuenv.artifacts.conda_archive import PackedFile, write_conda_package
+from gpuenv.artifacts.conda_metadata import InstalledPath, metadata_files
 from gpuenv.artifacts.wheel_names import artifact_of_wheel_name
 from gpuenv.channels.destinations import Destination, destination_of
 from gpuenv.errors import FormatError, IntegrityError, RequestError, UnavailableError
 from gpuenv.model import (
     ArtifactKind,
-    BuiltPackage,
     Reading,
     Reporter,
     Silence,
     WheelReport,
 )
+from gpuenv.recipes.describing import describe_package
 from gpuenv.recipes.wheel_archive import OpenWheel, open_wheel
-from gpuenv.recipes.wheel_layout import PLACEHOLDER, Layout, Placed, entry_points, link_json, placed_files
+from gpuenv.recipes.wheel_layout import PLACEHOLDER, Layout, Placed, entry_points, link_words, placed_files
 from gpuenv.recipes.wheel_words import Words, words_of
-from gpuenv.rules.code import main_library
 from gpuenv.targets.expand import expand
 from gpuenv.targets.look import look_into_file
 from gpuenv.targets.means import Means, open_means
@@ -83,13 +82,15 @@ def package_wheel(
             reporter.step(f"writing {words.dist}.conda")
             target = channel / words.subdir / f"{words.dist}.conda"
             replaced = target.exists()
-            _write(wheel, words, target, windows=destination.system == "windows", filename=file.filename)
+            index = _write(wheel, words, target, windows=destination.system == "windows", filename=file.filename)
     assert file.sha256
     return WheelReport(
         channel=str(channel),
         wheel=file.filename,
         wheel_sha256=file.sha256,
-        package=_described(words, target),
+        package=describe_package(
+            target, index, words.kind, cuda=words.needs.cuda, needs=words.needs, constraints=words.constraints
+        ),
         replaced=replaced,
         notes=words.notes,
     )
@@ -203,50 +204,38 @@ def _read(path: Path, file: WantedFile, means: Means) -> Reading:
 # ---- the package -------------------------------------------------------------------------------------------------
 
 
-def _write(wheel: OpenWheel, words: Words, target: Path, *, windows: bool, filename: str) -> None:
+def _write(wheel: OpenWheel, words: Words, target: Path, *, windows: bool, filename: str) -> dict[str, Any]:
+    """Writes the package; gives its index."""
     layout = Layout(python=words.python, windows=windows)
     commands = entry_points(wheel)
     files = placed_files(wheel, layout, commands)
     timestamp = max(wheel.date, _FIRST_DATE)
-    info = {
-        "about.json": _json(words.about_json(filename)),
-        "files": "".join(f"{file.path}\n" for file in files).encode(),
-        "index.json": _json(words.index_json(timestamp)),
-        "paths.json": _json({"paths": [_path_entry(file) for file in files], "paths_version": 1}),
-        **_licences(wheel),
-    }
-    if words.python is None:
-        info["link.json"] = link_json(commands)
-    if prefixed := [file.path for file in files if file.has_prefix]:
-        info["has_prefix"] = "".join(f"{PLACEHOLDER} text {path}\n" for path in prefixed).encode()
+    index = words.index_json(timestamp)
+    info = metadata_files(
+        index=index,
+        about=words.about_json(filename),
+        paths=[_installed(file) for file in files],
+        noarch=link_words(commands) if words.python is None else None,
+    )
     write_conda_package(
         target,
         dist=words.dist,
-        info=info,
+        info=info | _licences(wheel),
         files=_packed(wheel, files),
         timestamp=timestamp,
         size_bytes=sum(_size(file) for file in files),
     )
-
-
-def _json(document: dict[str, Any]) -> bytes:
-    return json.dumps(document, indent=2, sort_keys=True).encode()
+    return index
 
 
 def _size(file: Placed) -> int:
     return file.source.size_bytes if file.source else len(file.content)
 
 
-def _path_entry(file: Placed) -> dict[str, Any]:
-    """One entry of `info/paths.json` (CEP 34)."""
+def _installed(file: Placed) -> InstalledPath:
     sha256 = file.source.sha256 if file.source else hashlib.sha256(file.content).hexdigest()
-    entry: dict[str, Any] = {
-        "_path": file.path,
-        "path_type": "hardlink",
-        "sha256": sha256,
-        "size_in_bytes": _size(file),
-    }
-    return entry | ({"file_mode": "text", "prefix_placeholder": PLACEHOLDER} if file.has_prefix else {})
+    placeholder = PLACEHOLDER if file.has_prefix else None
+    return InstalledPath(path=file.path, sha256=sha256, size_bytes=_size(file), placeholder=placeholder)
 
 
 def _packed(wheel: OpenWheel, files: list[Placed]) -> Iterator[PackedFile]:
@@ -272,28 +261,3 @@ def _licences(wheel: OpenWheel) -> dict[str, bytes]:
             with wheel.content(file) as content:
                 found[f"licenses/{plain}"] = content.read()
     return found
-
-
-def _described(words: Words, target: Path) -> BuiltPackage:
-    with target.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    main = main_library(words.needs.libraries or ())
-    images = sorted({image for group in main.groups for image in group.images}) if main else []
-    return BuiltPackage(
-        file=f"{words.subdir}/{target.name}",
-        kind=words.kind,
-        name=words.name,
-        version=words.version,
-        build=words.build,
-        build_number=words.build_number,
-        subdir=words.subdir,
-        cuda=words.needs.cuda,
-        sass=tuple(str(image) for image in images if not image.is_ptx),
-        ptx=tuple(str(image) for image in images if image.is_ptx),
-        runs_on=tuple(map(str, words.constraints.spans or ())),
-        depends=words.depends,
-        constrains=words.constrains,
-        stamped=words.constraints.specs,
-        size_bytes=target.stat().st_size,
-        sha256=sha256,
-    )

@@ -11,7 +11,6 @@ import base64
 import configparser
 import csv
 import io
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from gpuenv.errors import FormatError
 from gpuenv.model import printable
 from gpuenv.recipes.wheel_archive import OpenWheel, WheelFile
 
-__all__ = ["PLACEHOLDER", "Layout", "Placed", "entry_points", "link_json", "placed_files"]
+__all__ = ["PLACEHOLDER", "Layout", "Placed", "entry_points", "link_words", "placed_files"]
 
 PLACEHOLDER = "/opt/anaconda1anaconda2anaconda3"
 """What clients replace with the path of the environment (conda's `PREFIX_PLACEHOLDER`)."""
@@ -252,9 +251,6 @@ def _check_places(wheel: OpenWheel, files: Sequence[Placed], layout: Layout) -> 
         seen.add(key)
 
 
-def link_json(commands: Sequence[str]) -> bytes:
-    """`info/link.json` of a package for any Python."""
-    python: dict[str, object] = {"type": "python"}
-    if commands:
-        python["entry_points"] = list(commands)
-    return json.dumps({"noarch": python, "package_metadata_version": 1}, indent=2, sort_keys=True).encode()
+def link_words(commands: Sequence[str]) -> dict[str, object]:
+    """What `info/link.json` says of a package for any Python."""
+    return {"type": "python", **({"entry_points": list(commands)} if commands else {})}

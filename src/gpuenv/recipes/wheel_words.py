@@ -12,6 +12,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import parse_wheel_filename
 
 from gpuenv.artifacts.conda_index import subdir_of
+from gpuenv.artifacts.conda_metadata import platform_fields
 from gpuenv.artifacts.needs import needs_of
 from gpuenv.artifacts.wheel_metadata import first_value, requirements_of
 from gpuenv.artifacts.wheel_names import artifact_of_wheel_name
@@ -56,23 +57,18 @@ class Words:
 
     def index_json(self, timestamp: int) -> dict[str, Any]:
         """`info/index.json` (CEP 34); `timestamp` in seconds."""
-        system, _, processor = self.subdir.partition("-")
         index: dict[str, Any] = {
-            "arch": {"64": "x86_64", "32": "x86"}.get(processor, processor) or None,
             "build": self.build,
             "build_number": self.build_number,
             "constrains": list(self.constrains) or None,
             "depends": list(self.depends),
             "license": self.licence,
             "name": self.name,
-            "noarch": None if processor else "python",
-            "platform": system if processor else None,
-            "subdir": self.subdir,
+            "noarch": "python" if self.subdir == "noarch" else None,
             "timestamp": timestamp * 1000,
             "version": self.version,
         }
-        kept = {"arch", "platform"}
-        return {key: value for key, value in index.items() if value is not None or key in kept}
+        return {key: value for key, value in index.items() if value is not None} | platform_fields(self.subdir)
 
     def about_json(self, wheel: str) -> dict[str, Any]:
         """`info/about.json`: what the wheel's metadata says for people."""

@@ -74,7 +74,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubt:
-    """What a maintainer should know of the code: a rule's name, one sentence, and what a new build could do about it."""
+    """What a maintainer should know of the code: a rule's name, one sentence, and what another build would do."""
 
     rule: str
     text: str

@@ -1,56 +1,62 @@
-"""The `info/index.json` of a package file, and whether the file is whole, without unpacking what it installs."""
+"""What a package file says of itself for the index of its channel, and whether the file is whole."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gpuenv.artifacts.conda_components import CondaComponents
 from gpuenv.artifacts.conda_index import CONDA_ENDINGS, CondaIndex, parse_index
+from gpuenv.artifacts.conda_info import INDEX, RUN_EXPORTS, read_info
 from gpuenv.artifacts.sources import LocalSource
-from gpuenv.artifacts.tar_members import Limits, walk_tar
-from gpuenv.artifacts.unpacking import Compression, unpack
 from gpuenv.errors import FormatError
 
-__all__ = ["read_packed_index"]
+__all__ = ["Packed", "read_packed"]
 
-_INDEX = "info/index.json"
-_LIMITS = Limits(unpacked_bytes=1 << 30)
-_MOST_BYTES = 1 << 20
+_KINDS = ("weak", "strong", "weak_constrains", "strong_constrains", "noarch")
 
 
-def read_packed_index(path: Path) -> CondaIndex:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    """`run_exports` are by kind (CEP 12), empty for none."""
+
+    path: Path
+    index: CondaIndex
+    run_exports: dict[str, Any]
+
+
+def read_packed(path: Path) -> Packed:
     """What the package says of itself. FormatError where it is no conda package, where a checksum in it is wrong, or
     where it is named otherwise or lies in another directory than it says.
     """
     source = LocalSource(path)
+    info = read_info(source, (INDEX, RUN_EXPORTS), to_end=True)
+    if INDEX not in info:
+        raise FormatError(f"it has no `info/{INDEX}`")
+    index = parse_index(info[INDEX])
     if path.name.endswith(".conda"):
         parts = CondaComponents(source)
-        packed = parts.stream("info")
-        index = _find(unpack(packed, Compression.ZSTD))
         for part in ("info", "pkg"):
             for _ in parts.stream(part):
                 pass
         if parts.dist != index.dist:
             raise FormatError(f"its parts are named `{parts.dist}`, and it says of itself that it is `{index.dist}`")
-    else:
-        index = _find(unpack(source.stream(0, source.size_bytes), Compression.BZIP2))
     ending = next(ending for ending in CONDA_ENDINGS if path.name.endswith(ending))
     if path.name.removesuffix(ending) != index.dist:
         raise FormatError(f"it says of itself that it is `{index.dist}`")
     subdir = "noarch" if index.noarch else index.subdir
     if subdir and subdir != path.parent.name:
         raise FormatError(f"it says that it is for `{subdir}` and lies in `{path.parent.name}`")
-    return index
+    return Packed(path=path, index=index, run_exports=_run_exports(info.get(RUN_EXPORTS, b"")))
 
 
-def _find(chunks: Iterable[bytes]) -> CondaIndex:
-    found: CondaIndex | None = None
-    for member in walk_tar(chunks, limits=_LIMITS):
-        if member.path == _INDEX and found is None:
-            if member.size_bytes > _MOST_BYTES:
-                raise FormatError(f"its `{_INDEX}` has {member.size_bytes} bytes")
-            found = parse_index(b"".join(member.chunks))
-    if found is None:
-        raise FormatError(f"it has no `{_INDEX}`")
-    return found
+def _run_exports(content: bytes) -> dict[str, Any]:
+    try:
+        told = json.loads(content) if content else {}
+    except (ValueError, RecursionError):
+        return {}
+    if isinstance(told, list):
+        return {"weak": told}
+    return {kind: told[kind] for kind in _KINDS if told.get(kind)} if isinstance(told, dict) else {}
