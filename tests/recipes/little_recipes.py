@@ -43,7 +43,7 @@ def compile_gpu(*targets: str, runtime: str = "static") -> Path:
     for target in targets:
         number = target.partition("_")[2]
         gencode += ["-gencode", f"arch=compute_{number},code={target}"]
-    command = ["nvcc", "-shared", "-Xcompiler", "-fPIC", "-cudart", runtime, *gencode]
+    command = ["nvcc", "--threads", "2", "-shared", "-Xcompiler", "-fPIC", "-cudart", runtime, *gencode]
     subprocess.run([*command, str(folder / "demo.cu"), "-o", str(built)], check=True, capture_output=True)
     return built
 

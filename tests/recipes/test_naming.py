@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpuenv.model import Artifact, ArtifactKind, BuiltKind, Needs, Reading
-from gpuenv.recipes.bounds import Bounds, Span
 from gpuenv.recipes.looking import Looked
 from gpuenv.recipes.naming import Judged, name_builds
 from gpuenv.recipes.rendering import Origin, Rendered
 from gpuenv.recipes.wishes import Wish
+from gpuenv.targets.cuda_constraints import CudaConstraints, Span
 from gpuenv.versions import ComputeCapability, CudaVersion
 
 
@@ -38,8 +38,8 @@ def judged(cuda: str | None, lowest: str = "8.0", *, number: int = 0, build: str
         needs=Needs(subject="demo", uses_gpu=cuda is not None, cuda=version, cuda_newest=version),
     )
     first = ComputeCapability(lowest)
-    bounds = Bounds(cuda=version, spans=(Span(first=first),), served=(first,)) if cuda else None
-    return Judged(looked=looked, kind=BuiltKind.GPU if cuda else BuiltKind.CPU, bounds=bounds)
+    constraints = CudaConstraints(oldest=version, spans=(Span(first=first),), served=(first,)) if cuda else None
+    return Judged(looked=looked, kind=BuiltKind.GPU if cuda else BuiltKind.CPU, constraints=constraints)
 
 
 variants = st.lists(

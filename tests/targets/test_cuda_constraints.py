@@ -1,19 +1,27 @@
-"""Bounds on `__cuda` and `__cuda_arch` from what is inside: as the rules have it, no wider and no tighter."""
+"""Bounds on `__cuda` and `__cuda_arch` from what is inside: as the rules have it, no wider and no tighter.
+
+The laws are asked of the MatchSpecs themselves, as rattler reads them, and of `admits`.
+"""
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rattler import MatchSpec, PackageRecord, VersionWithSource
+from rattler.package import BuildString
 
 from gpuenv.facts.architectures import find_capability, load_capabilities
 from gpuenv.facts.toolkits import load_toolkits
 from gpuenv.model import GpuSupport, Jit, LibraryCode, Needs, UnitGroup
 from gpuenv.targets.cuda_constraints import constraints_of, known_capabilities, runs_there
-from gpuenv.versions import CodeImage, ComputeCapability, CudaVersion
+from gpuenv.versions import CodeImage, ComputeCapability, CudaVersion, PtxIsa
 
 ANY_DRIVER = CudaVersion("99.0")
 PLATFORMS = ("linux-x86_64", "linux-aarch64", "windows-x86_64")
+PC, ARM = PLATFORMS[:2]
+CUDAS = [toolkit.version for toolkit in load_toolkits() if toolkit.version >= CudaVersion("9.0")]
 
 
 def needs(*images: str, cuda: str | None = "12.8", jit: Jit | None = None, support: str = "compile-time") -> Needs:
@@ -31,25 +39,70 @@ def needs(*images: str, cuda: str | None = "12.8", jit: Jit | None = None, suppo
     )
 
 
+def admits(specs: tuple[str, ...], capability: str, cuda: str) -> bool:
+    """Whether rattler takes the virtual packages of a machine for these specs."""
+    values = {"__cuda": cuda, "__cuda_arch": capability}
+    return all(_matches(spec, values[spec.split()[0]]) for spec in specs)
+
+
+def _matches(spec: str, version: str) -> bool:
+    name = spec.split(maxsplit=1)[0]
+    record = PackageRecord(name, VersionWithSource(version), BuildString("0"), 0, "noarch")
+    return MatchSpec(spec).matches(record)
+
+
 @pytest.mark.parametrize(
-    ("images", "cuda", "specs"),
+    ("images", "cuda", "platform", "specs"),
     [
-        (("sm_80",), "12.8", ("__cuda >=12", "__cuda_arch >=8.0,<9.0")),
-        (("sm_80", "sm_90", "compute_90/ptx8.7"), "12.8", ("__cuda >=12", "__cuda_arch >=8.0")),
-        (("sm_80", "compute_80/ptx8.7"), "12.8", ("__cuda >=12.8", "__cuda_arch >=8.0")),
-        (("sm_80", "sm_90a"), "12.4", ("__cuda >=12", "__cuda_arch >=8.0,<9.1")),
-        (("sm_100f",), "12.9", ("__cuda >=12", "__cuda_arch >=10.0,<10.8")),
-        (("sm_70", "sm_90", "compute_90/ptx8.4"), "12.4", ("__cuda >=12", "__cuda_arch >=7.0,<8.0|>=9.0")),
-        (("sm_75", "compute_75/ptx9.0"), "13.0", ("__cuda >=13", "__cuda_arch >=7.5")),
-        (("sm_35", "sm_50"), "10.2", ("__cuda >=10.2", "__cuda_arch >=3.5,<6.0")),
-        (("sm_80",), "11.1", ("__cuda >=11", "__cuda_arch >=8.0,<9.0")),
+        (("sm_80",), "12.8", PC, ("__cuda >=12", "__cuda_arch >=8.0,<9.0")),
+        (("sm_80", "sm_90", "compute_90/ptx8.7"), "12.8", PC, ("__cuda >=12", "__cuda_arch >=8.0")),
+        (("sm_80", "compute_80/ptx8.7"), "12.8", PC, ("__cuda >=12.8", "__cuda_arch >=8.0")),
+        (("sm_80", "sm_90", "compute_90/ptx8.8"), "12.9", PC, ("__cuda >=12.9", "__cuda_arch >=8.0")),
+        (("sm_80", "sm_90a"), "12.4", PC, ("__cuda >=12", "__cuda_arch >=8.0,<9.1")),
+        (("sm_90a",), "12.9", PC, ("__cuda >=12", "__cuda_arch >=9.0,<9.1")),
+        (("sm_100f",), "12.9", PC, ("__cuda >=12", "__cuda_arch >=10.0,<10.8")),
+        (("sm_70", "sm_90", "compute_90/ptx8.4"), "12.4", PC, ("__cuda >=12", "__cuda_arch >=7.0,<8.0|>=9.0")),
+        (("sm_90", "sm_120", "compute_120/ptx9.0"), "13.0", PC, ("__cuda >=13", "__cuda_arch >=9.0,<10.0|>=12.0")),
+        (("sm_75", "compute_75/ptx9.0"), "13.0", PC, ("__cuda >=13", "__cuda_arch >=7.5")),
+        (("sm_75", "sm_80", "sm_86"), "13.0", PC, ("__cuda >=13", "__cuda_arch >=7.5,<9.0")),
+        (("sm_75", "sm_80", "sm_86"), "13.0", ARM, ("__cuda >=13", "__cuda_arch >=7.5,<8.7|>=8.9,<9.0")),
+        (("sm_87",), "13.0", ARM, ("__cuda >=13", "__cuda_arch >=8.7,<8.8")),
+        (("sm_35", "sm_50"), "10.2", PC, ("__cuda >=10.2", "__cuda_arch >=3.5,<6.0")),
+        (("sm_70", "compute_70/ptx6.5"), "10.2", PC, ("__cuda >=10.2", "__cuda_arch >=7.0")),
+        (("sm_80",), "11.1", PC, ("__cuda >=11", "__cuda_arch >=8.0,<9.0")),
+        (("sm_70", "sm_80", "compute_80/ptx7.2"), "11.2", PC, ("__cuda >=11", "__cuda_arch >=7.0")),
+        ((), "12.4", PC, ("__cuda >=12",)),
     ],
 )
-def test_the_bounds_of_real_sets_of_architectures(images: tuple[str, ...], cuda: str, specs: tuple[str, ...]) -> None:
-    """SASS bounds from above, PTX of the newest architecture does not, PTX of an older one asks for a newer driver."""
-    found = constraints_of(needs(*images, cuda=cuda))
+def test_the_bounds_of_real_sets_of_architectures(
+    images: tuple[str, ...], cuda: str, platform: str, specs: tuple[str, ...]
+) -> None:
+    """Worked out by hand. SASS bounds from above, PTX of the newest architecture does not; where a GPU of the same
+    CUDA major has PTX only, the toolkit's own CUDA is the floor (NVIDIA, CUDA Compatibility, Minor Version
+    Compatibility), as it is for all before CUDA 11. Systems on chip count only where their processors are. The suffix
+    `a` is for one capability, `f` for its family. What only calls CUDA's libraries asks for a driver.
+    """
+    found = constraints_of(needs(*images, cuda=cuda), platform)
     assert found.specs == specs
     assert found.must_have_gpu
+
+
+def test_code_for_systems_on_chip_alone_runs_on_no_pc() -> None:
+    """Orin's code on x86_64 is for nobody, which the caller turns into an error."""
+    assert constraints_of(needs("sm_87"), PC).spans == ()
+
+
+def test_where_the_bounds_are_written() -> None:
+    """A build that is of no use without a GPU requires them, one for all computers only constrains them, unless there
+    is another build for those without; clients without `__cuda_arch` can be let in.
+    """
+    cuda, capability = "__cuda >=12", "__cuda_arch >=8.0,<9.0"
+    only = constraints_of(needs("sm_80"))
+    assert only.placed() == ((cuda, capability), ())
+    assert only.placed(is_soft=True) == ((cuda,), (capability,))
+    for_all = constraints_of(msgspec.structs.replace(needs("sm_80"), runs_without_gpu=True))
+    assert for_all.placed() == ((), (cuda, capability))
+    assert for_all.placed(is_must=True) == ((cuda, capability), ())
 
 
 def test_what_uses_no_gpu_has_no_bounds() -> None:
@@ -63,8 +116,9 @@ def test_a_compiler_at_run_time_reaches_what_its_toolkit_does() -> None:
     """What compiles with CUDA 13 serves 7.5 and later, and no GPU that is not known yet."""
     found = constraints_of(needs(cuda="13.0", jit=Jit.SASS))
     assert found.cuda == "__cuda >=13"
-    assert found.cuda_arch is not None
-    assert found.cuda_arch.startswith("__cuda_arch >=7.5,<")
+    assert not admits(found.specs, "7.0", "13.0")
+    assert admits(found.specs, "7.5", "13.0")
+    assert not admits(found.specs, "99.0", "13.0")
 
 
 def test_code_that_nobody_read_bounds_the_driver_only() -> None:
@@ -149,3 +203,65 @@ def test_from_the_bound_on_every_driver_runs_it(images: list[str], cuda: CudaVer
         assert all(run_all(driver) for driver in known if driver >= found.oldest)
         assert found.oldest_for_any is not None
         assert found.oldest_for_any <= found.oldest
+
+
+@st.composite
+def packages(draw: st.DrawFn) -> Needs:
+    """Code that one toolkit can have made: machine code for some of its targets, and PTX for some."""
+    toolkit = draw(st.sampled_from([one for one in load_toolkits() if one.version in CUDAS]))
+    targets = sorted(set(toolkit.targets))
+    machine_code = draw(st.lists(st.sampled_from(targets), unique=True, max_size=6))
+    portable = draw(st.lists(st.sampled_from(targets), unique=True, max_size=2))
+    images = [CodeImage.parse(target) for target in machine_code]
+    isa = PtxIsa(str(toolkit.ptx_isa))
+    for target in portable:
+        image = CodeImage.parse(target)
+        images.append(CodeImage(image.capability, is_ptx=True, suffix=image.suffix, ptx_isa=isa))
+    if not images:
+        images = [CodeImage.parse(targets[0])]
+    return needs(*map(str, images), cuda=str(toolkit.version))
+
+
+@settings(max_examples=60, deadline=None)
+@given(packages(), st.sampled_from(PLATFORMS))
+def test_bounds_admit_a_gpu_exactly_when_the_rules_say_that_it_runs(asks: Needs, platform: str) -> None:
+    """With a driver that serves everything, `__cuda_arch` admits the known capabilities on which the rules see it run,
+    and no others; none of them is told apart from its package's name.
+    """
+    found = constraints_of(asks, platform)
+    assert found.spans is not None
+    for row in known_capabilities(platform):
+        expected = runs_there(asks, row.capability, CUDAS[-1], platform)
+        if found.spans == ():
+            assert not expected
+        else:
+            assert admits(found.specs, str(row.capability), "99.0") == expected, (row.capability, found.specs)
+
+
+@settings(max_examples=60, deadline=None)
+@given(packages(), st.sampled_from(PLATFORMS))
+def test_bounds_never_admit_a_machine_on_which_it_fails(asks: Needs, platform: str) -> None:
+    """For each GPU and each driver that knows it, what the bounds admit runs: nothing is installed that would fail."""
+    found = constraints_of(asks, platform)
+    if not found.spans:
+        return
+    for row in known_capabilities(platform):
+        for cuda in CUDAS:
+            if cuda >= row.first_cuda and admits(found.specs, str(row.capability), str(cuda)):
+                assert runs_there(asks, row.capability, cuda, platform), (row.capability, cuda, found.specs)
+
+
+@settings(max_examples=60, deadline=None)
+@given(packages(), st.sampled_from(PLATFORMS))
+def test_later_gpus_are_admitted_when_the_code_can_run_there(asks: Needs, platform: str) -> None:
+    """Past the newest GPU that is known, the end of the bounds is the end of the code: PTX goes on for ever, machine
+    code until the next major.
+    """
+    found = constraints_of(asks, platform)
+    newest = known_capabilities(platform)[-1].capability
+    if not found.spans:
+        return
+    later = [f"{newest.major}.{minor}" for minor in range(newest.minor + 1, 10)] + [f"{newest.major + 1}.0", "99.0"]
+    for capability in later:
+        expected = runs_there(asks, ComputeCapability(capability), CudaVersion("99.0"), platform)
+        assert admits(found.specs, capability, "99.0") == expected, (capability, found.specs)

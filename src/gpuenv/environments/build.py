@@ -21,7 +21,7 @@ from gpuenv.environments.state import EnvironmentState, write_state
 from gpuenv.environments.switch import write_whole
 from gpuenv.environments.variables import startup_lines, variables_of
 from gpuenv.errors import IntegrityError, RequestError, ToolError, UnavailableError
-from gpuenv.model import OperatingSystem, Plan, Reporter
+from gpuenv.model import OperatingSystem, Plan, Reporter, Request
 
 __all__ = ["build", "check_plan", "with_lock"]
 
@@ -78,12 +78,14 @@ def build(
     old: Path | None = None,
     offline: bool = False,
     report: Reporter,
+    asked_with: Request | None = None,
 ) -> None:
     """Make the environment of `plan` in the directory `new`, which is not there yet; its state is written last.
 
     It is made for the place `final`: without conda packages the directory can be renamed to anything, with them only
     to that. `old` is the environment whose place it takes, if there is one. `name` is shown by the prompt of an active
-    shell. With `offline` only what is in the caches is installed. Failures of uv are told apart by
+    shell. With `offline` only what is in the caches is installed. `asked_with` is the request with the logins of its
+    channels, which no plan keeps. Failures of uv are told apart by
     `uv.explain_failure`; what was built by then is left to the caller.
     """
     from gpuenv.environments.conda_build import link_conda_packages
@@ -99,7 +101,15 @@ def build(
     if plan.conda:
         python = _python_version(new) if with_venv else None
         link_conda_packages(
-            plan, new, final=final, old=old, python=python, when=changed, offline=offline, report=report
+            plan,
+            new,
+            final=final,
+            old=old,
+            python=python,
+            when=changed,
+            offline=offline,
+            report=report,
+            asked_with=asked_with,
         )
     if packages or with_venv:
         report.step("installing packages with uv")

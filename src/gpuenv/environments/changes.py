@@ -21,15 +21,24 @@ from gpuenv.environments.space import check_space
 from gpuenv.environments.state import Environment, read_state
 from gpuenv.environments.switch import put_in_place, take_away
 from gpuenv.errors import RequestError, UnavailableError
-from gpuenv.model import Plan, Reporter, Silence
+from gpuenv.model import Plan, Reporter, Request, Silence
 
 __all__ = ["create", "remove", "replace"]
 
 
-def create(plan: Plan, prefix: Path, *, report: Reporter, force: bool = False, offline: bool = False) -> Environment:
+def create(
+    plan: Plan,
+    prefix: Path,
+    *,
+    report: Reporter,
+    force: bool = False,
+    offline: bool = False,
+    asked_with: Request | None = None,
+) -> Environment:
     """Make the environment of `plan` at `prefix`, which is empty or not there; with `force` also over one of ours.
 
-    Nothing stands at `prefix` until all of it does. With `offline` only cached files are used. RequestError when
+    Nothing stands at `prefix` until all of it does. With `offline` only cached files are used; `asked_with` is
+    the request with the logins of its channels, which no plan keeps. RequestError when
     something is in the way or the plan is for another kind of machine, UnavailableError for network, disk, interpreter
     or another writer, IntegrityError for a file that is not the planned one.
     """
@@ -52,6 +61,7 @@ def create(plan: Plan, prefix: Path, *, report: Reporter, force: bool = False, o
             old=old,
             offline=offline,
             report=report,
+            asked_with=asked_with,
         )
         put_in_place(new, prefix)
         return Environment(prefix=prefix, state=read_state(prefix))
@@ -65,6 +75,7 @@ def replace(
     drop_foreign: bool = False,
     seen: Environment | None = None,
     offline: bool = False,
+    asked_with: Request | None = None,
 ) -> Environment:
     """Make the environment at `prefix` that of the new `plan`; until it is complete, the old one stays in use.
 
@@ -102,6 +113,7 @@ def replace(
             old=prefix,
             offline=offline,
             report=report,
+            asked_with=asked_with,
         )
         if carried := carry_over(prefix, new):
             report.detail(f"kept {len(carried)} files of your own, such as `{carried[0]}`")

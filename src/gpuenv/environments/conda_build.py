@@ -18,7 +18,7 @@ from gpuenv.environments.conda_packages import cached_packages
 from gpuenv.environments.conda_python import needs_placeholder, placeholder_python
 from gpuenv.environments.leftovers import delete_tree
 from gpuenv.errors import FormatError
-from gpuenv.model import LockedConda, Plan, Reporter
+from gpuenv.model import LockedConda, Plan, Reporter, Request
 
 __all__ = ["asked_of_conda", "dist_name", "link_conda_packages"]
 
@@ -35,14 +35,16 @@ def link_conda_packages(
     when: datetime,
     offline: bool,
     report: Reporter,
+    asked_with: Request | None = None,
 ) -> None:
     """Put the conda packages of `plan` into `new`, and write its history on from that of `old`.
 
+    `asked_with` is the request as it was typed, where its channels have logins, which no plan keeps.
     `python` is the version of a Python that is there and not conda's. Errors as those of `cached_packages` and
     `link_packages`.
     """
     report.step("fetching conda packages")
-    packages = [*cached_packages(plan.conda, plan.request, offline=offline, report=report)]
+    packages = [*cached_packages(plan.conda, asked_with or plan.request, offline=offline, report=report)]
     report.step("linking conda packages")
     asked = asked_of_conda(plan)
     work = layout.own_directory(new) / "placeholder"

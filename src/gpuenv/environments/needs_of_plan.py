@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -9,7 +12,10 @@ from packaging.utils import canonicalize_name
 from gpuenv.artifacts.cache import ReadingCache, hash_key, open_cache
 from gpuenv.artifacts.needs import needs_of
 from gpuenv.channels.catalog import Build, builds_of, find_project
-from gpuenv.model import Needs, Plan, PlannedPackage
+from gpuenv.channels.conda.gpu_builds import builds_of_records
+from gpuenv.environments.conda_install import as_record
+from gpuenv.model import LockedConda, Needs, Plan, PlannedPackage
+from gpuenv.plans.knowledge import Knowledge
 
 __all__ = ["needs_of_plan"]
 
@@ -18,7 +24,26 @@ def needs_of_plan(plan: Plan) -> dict[str, Needs | None]:
     """By name, what each package of the GPU layer needs; None where nobody knows it any more."""
     cache = open_cache()
     hashes = {wheel.name: wheel.sha256 for wheel in plan.wheels if wheel.sha256}
-    return {package.name: _needs(package, plan, hashes, cache) for package in plan.packages}
+    conda = {one.name: one for one in plan.conda}
+    return {
+        package.name: _needs_of_conda(conda[package.name], cache)
+        if package.name in conda
+        else _needs(package, plan, hashes, cache)
+        for package in plan.packages
+    }
+
+
+def _needs_of_conda(package: LockedConda, cache: ReadingCache) -> Needs:
+    """By the package's record, and by what was read in it on this computer."""
+    # A lock may have an address that starts at its own directory, which is none for rattler.
+    entry = {**package.record, "url": f"https://gpu.invalid/{package.filename}"}
+    with tempfile.TemporaryDirectory(prefix="gpuenv-") as scratch:
+        (build,) = builds_of_records([as_record(entry, Path(scratch))])
+    reading = cache.load(hash_key(package.sha256)) if package.sha256 else None
+    knowledge = Knowledge()
+    if reading is not None:
+        knowledge.needs |= dict.fromkeys(knowledge.unread((build,)), needs_of(reading))
+    return knowledge.as_read(build).needs
 
 
 def _needs(package: PlannedPackage, plan: Plan, hashes: dict[str, str], cache: ReadingCache) -> Needs | None:

@@ -38,7 +38,7 @@ def create_environment(
 ) -> Change:
     """Plan `request` for `machine` with the Pythons found here, and make the environment at `prefix`."""
     plan = make_plan(request, machine, interpreters=find_interpreters(), report=report)
-    return Change(environment=create(plan, prefix, report=report, force=force), before=None)
+    return Change(environment=create(plan, prefix, report=report, force=force, asked_with=request), before=None)
 
 
 def apply_plan(
@@ -166,7 +166,9 @@ def _change(
     drop_foreign: bool,
 ) -> Change:
     plan = _planned(old, specs, machine, report, keep=keep, renew=renew)
-    environment = replace(plan, old.prefix, report=report, drop_foreign=drop_foreign, seen=old)
+    environment = replace(
+        plan, old.prefix, report=report, drop_foreign=drop_foreign, seen=old, asked_with=old.plan.request
+    )
     return Change(environment=environment, before=old.plan)
 
 

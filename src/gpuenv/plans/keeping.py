@@ -20,9 +20,9 @@ def kept_bounds(keep: Plan | None, wanted: Wanted, renew: frozenset[str]) -> tup
     if keep is None:
         return ()
     asked = {spec.name for spec in wanted.gpu}
-    conda = {one.name for one in keep.conda}
     moving = {one.name for one in keep.packages if one.name in renew or not _is_still_wanted(one, wanted)}
     freed = moving | _what_comes_along(moving, keep.machine.platform, keep.python)
+    conda = _conda_along(moving, keep)
     return tuple(
         f"{one.name} =={one.version} {one.build}"
         for one in keep.packages
@@ -31,6 +31,18 @@ def kept_bounds(keep: Plan | None, wanted: Wanted, renew: frozenset[str]) -> tup
         and one.name not in moving
         and (one.name in asked or one.name not in freed)
     )
+
+
+def _conda_along(moving: Iterable[str], keep: Plan) -> set[str]:
+    """What conda packages that move have brought along, directly or not."""
+    depends = {one.name: one.record.get("depends", ()) for one in keep.conda}
+    found: set[str] = set()
+    waiting = [name for name in moving if name in depends]
+    while waiting:
+        names = {str(text).split()[0] for text in depends.get(waiting.pop(), ())} - found
+        found |= names
+        waiting += [name for name in names if name in depends]
+    return found
 
 
 def kept_conda(keep: Plan | None, wanted: Wanted, renew: frozenset[str]) -> tuple[LockedConda, ...]:

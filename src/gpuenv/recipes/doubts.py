@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gpuenv.artifacts.required import parse_match_spec
+from gpuenv.facts.architectures import find_capability
 from gpuenv.facts.toolkits import ptx_first_cuda
 from gpuenv.model import Needs
 from gpuenv.recipes.looking import Looked
-from gpuenv.targets.cuda_constraints import CudaConstraints, images_of
-from gpuenv.versions import CodeImage, LibcVersion
+from gpuenv.targets.cuda_constraints import CudaConstraints, images_of, runs_there
+from gpuenv.versions import CodeImage, CudaVersion, LibcVersion
 
 __all__ = ["doubts"]
 
@@ -17,7 +18,7 @@ __all__ = ["doubts"]
 _USUAL_GLIBC = LibcVersion("2.28")
 
 
-def doubts(looked: Looked, needs: Needs, constraints: CudaConstraints | None) -> Iterator[str]:
+def doubts(looked: Looked, needs: Needs, constraints: CudaConstraints | None, platform: str) -> Iterator[str]:
     """One sentence for each. `needs` are those of the package among its siblings, `constraints` what it asks for."""
     yield from _of_glibc(looked, needs)
     if constraints is None:
@@ -27,8 +28,30 @@ def doubts(looked: Looked, needs: Needs, constraints: CudaConstraints | None) ->
     for doubt in constraints.doubts:
         yield f"{doubt.text}; {doubt.remedy}" if doubt.remedy else doubt.text
     if looked.main:
-        yield from _of_labels(looked, images_of(looked.main))
+        images = images_of(looked.main)
+        if any(not image.is_ptx for image in images):
+            yield from _of_driver(needs, constraints, platform)
+        yield from _of_labels(looked, images)
         yield from _of_requirements(looked)
+
+
+def _of_driver(needs: Needs, constraints: CudaConstraints, platform: str) -> Iterator[str]:
+    """Where PTX that the driver must compile asks for a newer one than the machine code beside it."""
+    oldest = constraints.oldest
+    if oldest is None or constraints.any_minor:
+        return
+    first = CudaVersion(f"{oldest.major}.0")
+    rows = [row for row in map(find_capability, constraints.served) if row]
+    late = [
+        str(row.capability)
+        for row in rows
+        if not runs_there(needs, row.capability, max(row.first_cuda, first), platform)
+    ]
+    if late and len(late) < len(rows):
+        yield (
+            f"on {', '.join(late)} the driver must compile its PTX, so it asks for a driver of CUDA {oldest}; with "
+            f"machine code for them it would run on drivers of CUDA {first} and later"
+        )
 
 
 def _of_labels(looked: Looked, images: tuple[CodeImage, ...]) -> Iterator[str]:

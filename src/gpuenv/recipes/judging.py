@@ -48,7 +48,7 @@ def _check(looked: Looked, siblings: Sequence[Looked]) -> Checked:
     return Checked(
         judged=judged,
         wrong=tuple(f"{label}: {text}" for text in wrong),
-        warnings=tuple(doubts(looked, needs, judged.constraints)),
+        warnings=tuple(doubts(looked, needs, judged.constraints, platform)),
     )
 
 

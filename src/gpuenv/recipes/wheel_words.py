@@ -99,7 +99,8 @@ def words_of(
     python = None if is_noarch and not mapped.by_python else destination.python
     uses = needs.uses_gpu and needs.gpu_support is not GpuSupport.THROUGH
     constraints = constraints_of(needs, destination.platform) if uses else CudaConstraints()
-    bounds, constrains = constraints.placed(is_soft=soft_architectures)
+    # Its build string says that it is for CUDA, so machines without a GPU are not to be given it.
+    bounds, constrains = constraints.placed(is_must=True, is_soft=soft_architectures)
     depends = (
         *_python_depends(filename, python, bound, pythons, native=native),
         *sorted(mapped.depends),

@@ -117,6 +117,11 @@ class CudaConstraints:
         depends = tuple(spec for spec in self.specs if is_required and not (is_soft and spec == self.cuda_arch))
         return depends, tuple(spec for spec in self.specs if spec not in depends)
 
+    @property
+    def any_minor(self) -> bool:
+        """Whether a driver of any minor version of a CUDA major will do."""
+        return self.oldest is not None and _is_any_minor(self.oldest)
+
     def admits(self, capability: ComputeCapability) -> bool:
         """Whether `cuda_arch` lets a capability in; without one it lets in all."""
         return self.spans is None or any(span.admits(capability) for span in self.spans)
@@ -150,13 +155,7 @@ def constraints_of(needs: Needs, platform: str = "linux-x86_64") -> CudaConstrai
         spans=spans,
         served=served,
         unsure=unsure,
-        doubts=(
-            *_doubts_of_code(needs),
-            *_doubts_of_driver(needs, oldest, served, platform),
-            *_doubts_of_reach(served, unsure, platform),
-        )
-        if tells
-        else (),
+        doubts=(*_doubts_of_code(needs), *_doubts_of_reach(served, unsure, platform)) if tells else (),
     )
 
 
@@ -225,12 +224,11 @@ class _Drivers:
 
 
 def _in_words(oldest: CudaVersion) -> str:
-    """`12` for the first minor version of a major whose minor versions a driver runs all, else `12.4`."""
+    """`12` where a driver of any minor version of it will do, else `12.4`."""
     return str(oldest.major) if _is_any_minor(oldest) else str(oldest)
 
 
 def _is_any_minor(oldest: CudaVersion) -> bool:
-    """Whether a driver of any minor version of its major will do."""
     known = (toolkit.version for toolkit in load_toolkits() if toolkit.version.major == oldest.major)
     return oldest.major >= _FIRST_COMPATIBLE_MAJOR and oldest == next(known, None)
 
@@ -293,29 +291,6 @@ def _doubts_of_code(needs: Needs) -> Iterator[Doubt]:
             text=f"`{main.name}` has no PTX for {newest}, its newest architecture, so that GPUs of the next generation "
             f"{then} ({_CEP})",
             remedy=f"add `{newest.sm}-virtual` to its architectures",
-        )
-
-
-def _doubts_of_driver(
-    needs: Needs, oldest: CudaVersion | None, served: Sequence[ComputeCapability], platform: str
-) -> Iterator[Doubt]:
-    """Where PTX that the driver must compile asks for a newer one than its machine code."""
-    main = main_library(needs.libraries or ())
-    is_chosen = main is None or main.selects_at_run_time or all(image.is_ptx for image in images_of(main))
-    if is_chosen or oldest is None or _is_any_minor(oldest):
-        return
-    first = CudaVersion(f"{oldest.major}.0")
-    rows = [row for row in map(find_capability, served) if row]
-    late = [
-        str(row.capability)
-        for row in rows
-        if not runs_there(needs, row.capability, max(row.first_cuda, first), platform)
-    ]
-    if late and oldest.major >= _FIRST_COMPATIBLE_MAJOR:
-        yield Doubt(
-            rule="ptx-raises-driver",
-            text=f"on {', '.join(late)} the driver must compile its PTX, so that it asks for a driver of CUDA {oldest}",
-            remedy=f"with machine code for them it would run on drivers of CUDA {first} and later",
         )
 
 
