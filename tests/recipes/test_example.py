@@ -15,6 +15,7 @@ from rattler import Gateway, GenericVirtualPackage, MatchSpec, PackageName, Repo
 from rattler.package import BuildString
 
 import gpuenv
+from gpuenv.cli.main import main
 from gpuenv.recipes import index_channel
 from little_channel import python_package, write_package
 
@@ -91,18 +92,18 @@ def test_what_was_stamped(channel: Path) -> None:
 
 
 @pytest.mark.parametrize(("machine", "expected"), MACHINES.items())
-def test_each_machine_gets_its_build(channel: Path, machine: str, expected: str) -> None:
+def test_each_machine_gets_its_build(
+    channel: Path, machine: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The GPU build where it runs, of two that run the one made for the GPU, and the CPU build elsewhere: by a solver
     that knows nothing but the virtual packages, and by a plan.
     """
     kind = {"cpu": r"cpu_.*_0", "7.5": r"cuda130_.*_100", "9.0": r"cuda130_.*_200"}[expected]
     build = str(solved(channel, machine, "vectors")["vectors"].build)
     assert re.fullmatch(kind, build), build
-    command = [sys.executable, "-m", "gpuenv", "plan", "vectors", "-c", str(channel), "--override-channels"]
-    done = subprocess.run(
-        [*command, "--only", "conda", "--machine", machine, "--json"], capture_output=True, text=True, check=True
-    )
-    (planned,) = (one for one in json.loads(done.stdout)["packages"] if one["name"] == "vectors")
+    words = ["plan", "vectors", "-c", str(channel), "--override-channels", "--only", "conda", "--machine", machine]
+    assert main([*words, "--json"]) == 0
+    (planned,) = (one for one in json.loads(capsys.readouterr().out)["packages"] if one["name"] == "vectors")
     assert planned["build"] == build
 
 

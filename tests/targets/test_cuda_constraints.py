@@ -147,6 +147,18 @@ def test_doubts_as_cep_46_has_them(images: tuple[str, ...], rules: list[str]) ->
     assert [doubt.rule for doubt in constraints_of(needs(*images)).doubts] == rules
 
 
+@pytest.mark.parametrize(("units", "words"), [(0, "run it as PTX of 8.0"), (30, "cannot run all of it")])
+def test_what_a_doubt_says_of_later_gpus_is_what_the_bound_says(units: int, words: str) -> None:
+    """PTX in a few units of a library does not carry the rest of it to later GPUs."""
+    with_ptx = UnitGroup(images=tuple(map(CodeImage.parse, ("sm_80", "sm_90", "compute_80/ptx8.4"))), units=3)
+    without = UnitGroup(images=tuple(map(CodeImage.parse, ("sm_80", "sm_90"))), units=units)
+    groups = (with_ptx, without) if units else (with_ptx,)
+    library = LibraryCode(name="libvectors.so", groups=groups, size_bytes=1000)
+    found = constraints_of(msgspec.structs.replace(needs("sm_80"), libraries=(library,)))
+    assert words in found.doubts[0].text
+    assert found.admits(ComputeCapability("99.0")) == (units == 0)
+
+
 IMAGES = st.builds(
     lambda row, kind: kind.format(row.capability.sm),
     st.sampled_from(load_capabilities()),

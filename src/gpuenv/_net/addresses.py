@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
@@ -9,13 +10,18 @@ from gpuenv.errors import RequestError
 
 __all__ = ["Address", "Login"]
 
+_TOKEN = re.compile(r"^/t/[^/]+(?=/)")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """A user and a password, or a token in place of either."""
+    """A user and a password, or a token in place of either. `is_bearer` says that the password is a token for a header
+    of its own kind (RFC 6750).
+    """
 
     user: str
     password: str
+    is_bearer: bool = False
 
     def __repr__(self) -> str:
         return "Login(...)"
@@ -23,7 +29,8 @@ class Login:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Address:
-    """Where a file is. `url` has no login and no fragment; `shown` has no query either, which may hold a signature.
+    """Where a file is. `url` has no login and no fragment; `shown` has no query either, which may hold a signature, and
+    no token of conda's (`/t/…/`).
 
     `name` is the last part of the path, unquoted.
     """
@@ -71,7 +78,7 @@ def _without_login(parts: SplitResult) -> str:
 
 
 def _shown(parts: SplitResult) -> str:
-    return urlunsplit((parts.scheme, _without_login(parts), parts.path, "", ""))
+    return urlunsplit((parts.scheme, _without_login(parts), _TOKEN.sub("", parts.path), "", ""))
 
 
 def _login(parts: SplitResult) -> Login | None:

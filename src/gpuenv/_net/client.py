@@ -29,7 +29,7 @@ class Client:
     """Opens files on servers and gets small ones whole. Several threads may use one; at most eight connections.
 
     Proxies, `.netrc` and certificates are found as `requests` finds them; `SSL_CERT_FILE` counts too. A login is in
-    the address (`https://user:password@host/`) or given; no message shows it.
+    the address (`https://user:password@host/`) or given, as user and password or as a token alone; no message shows it.
     """
 
     def __init__(self, *, patience: Patience | None = None) -> None:
@@ -54,7 +54,7 @@ class Client:
         *,
         size_bytes: int | None = None,
         name: str | None = None,
-        credentials: tuple[str, str] | None = None,
+        credentials: tuple[str, str] | str | None = None,
     ) -> RemoteFile:
         """The file at `url`, opened with one request where the server gives ranges.
 
@@ -68,12 +68,12 @@ class Client:
             self._fetched.append(opened)
         return opened
 
-    def get_bytes(self, url: str, *, limit: int, credentials: tuple[str, str] | None = None) -> bytes:
+    def get_bytes(self, url: str, *, limit: int, credentials: tuple[str, str] | str | None = None) -> bytes:
         """A small file whole; UnavailableError where it has more than `limit` bytes, else as `open`."""
         return self._get(_address(url, credentials), limit=limit, headers={"Accept-Encoding": "identity"}).content
 
     def get_page(
-        self, url: str, *, limit: int, accept: str = "*/*", credentials: tuple[str, str] | None = None
+        self, url: str, *, limit: int, accept: str = "*/*", credentials: tuple[str, str] | str | None = None
     ) -> Page:
         """A page of an index, HTML or JSON as `accept` says; errors as those of `get_bytes`."""
         headers = {"Accept": accept, "Accept-Encoding": "gzip"}
@@ -113,7 +113,7 @@ def open_remote(
     *,
     size_bytes: int | None = None,
     name: str | None = None,
-    credentials: tuple[str, str] | None = None,
+    credentials: tuple[str, str] | str | None = None,
     patience: Patience | None = None,
 ) -> RemoteFile:
     """As `Client.open`, for one file alone, whose connections are closed with it."""
@@ -127,8 +127,10 @@ def open_remote(
     return opened
 
 
-def _address(url: str, credentials: tuple[str, str] | None) -> Address:
+def _address(url: str, credentials: tuple[str, str] | str | None) -> Address:
     address = Address.parse(url)
     if credentials is None:
         return address
+    if isinstance(credentials, str):
+        return replace(address, login=Login(user="", password=credentials, is_bearer=True))
     return replace(address, login=Login(user=credentials[0], password=credentials[1]))

@@ -7,7 +7,7 @@ its end, however long that is.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
 from gpuenv import __version__, settings
-from gpuenv._net.addresses import Address
+from gpuenv._net.addresses import Address, Login
 from gpuenv.errors import GpuenvError, RequestError, UnavailableError
 
 if TYPE_CHECKING:
@@ -199,19 +199,26 @@ class Exchange:
         )
 
     def _get(self, address: Address, headers: Mapping[str, str]) -> requests.Response:
-        from requests.auth import HTTPBasicAuth
-
-        login = address.login
-        # As bytes, since `requests` writes text in Latin-1, which not every password is.
-        auth = HTTPBasicAuth(login.user.encode(), login.password.encode()) if login else None
         return self._session.get(
             address.url,
             headers=dict(headers),
-            auth=auth,
+            auth=_shown_to_server(address.login) if address.login else None,
             stream=True,
             allow_redirects=False,
             timeout=(self.patience.connect_seconds, self.patience.read_seconds),
         )
+
+
+def _shown_to_server(login: Login) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
+    """What puts a login into a request; a header alone would give way to one in `.netrc`."""
+    from requests.auth import HTTPBasicAuth
+
+    def with_token(request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {login.password}"
+        return request
+
+    # As bytes, since `requests` writes text in Latin-1, which not every password is.
+    return with_token if login.is_bearer else HTTPBasicAuth(login.user.encode(), login.password.encode())
 
 
 def _redirected(origin: Address, target: str) -> Address:

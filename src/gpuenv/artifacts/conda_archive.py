@@ -27,6 +27,9 @@ _LEVEL = 19
 _LEVEL_OF_LARGE = 9
 _LARGE_BYTES = 16 << 20
 _SPOOLED_BYTES = 16 << 20
+# What zstd itself takes at level 19; tar headers need some kB beside the files.
+_WINDOW_LOG = 23
+_LEAST_WINDOW_BYTES = 1 << 16
 _FIRST_DATE = (1980, 1, 1, 0, 0, 0)
 _FORMAT = {"conda_pkg_format_version": 2}
 
@@ -58,8 +61,7 @@ def write_conda_package(
     try:
         with os.fdopen(handle, "wb") as out:
             if target.name.endswith(".conda"):
-                level = _LEVEL if size_bytes <= _LARGE_BYTES else _LEVEL_OF_LARGE
-                _write_zip(out, dist, info, files, timestamp, level)
+                _write_zip(out, dist, info, files, timestamp, size_bytes)
             else:
                 _write_bzip2(out, info, files, timestamp)
         Path(name).chmod(0o644)
@@ -71,13 +73,21 @@ def write_conda_package(
         raise
 
 
-def zstd_writer(out: BinaryIO, level: int = _LEVEL) -> IO[bytes]:
-    """What is written to it goes to `out` as a zstd stream, which ends when it is closed."""
+def zstd_writer(out: BinaryIO, *, size_bytes: int, level: int = _LEVEL) -> IO[bytes]:
+    """What is written to it goes to `out` as a zstd stream, which ends when it is closed. `size_bytes` is about how
+    much that will be: tables for as much are enough, and those for more take 90 MB and a while to set up.
+    """
     if sys.version_info >= (3, 14):
         from compression import zstd
     else:
         from backports import zstd
-    return cast("IO[bytes]", zstd.ZstdFile(out, "w", level=level))
+    known = zstd.CompressionParameter
+    options: dict[int, int] = {known.compression_level: level}
+    window = (size_bytes + _LEAST_WINDOW_BYTES).bit_length()
+    if window < _WINDOW_LOG:
+        # The tables have the proportions of level 19.
+        options |= {known.window_log: window, known.chain_log: window + 1, known.hash_log: window - 1}
+    return cast("IO[bytes]", zstd.ZstdFile(out, "w", options=options))
 
 
 def _cannot_write(target: Path, error: OSError) -> UnavailableError:
@@ -85,14 +95,16 @@ def _cannot_write(target: Path, error: OSError) -> UnavailableError:
 
 
 def _write_zip(
-    out: IO[bytes], dist: str, info: Mapping[str, bytes], files: Iterable[PackedFile], timestamp: int, level: int
+    out: IO[bytes], dist: str, info: Mapping[str, bytes], files: Iterable[PackedFile], timestamp: int, size_bytes: int
 ) -> None:
+    level = _LEVEL if size_bytes <= _LARGE_BYTES else _LEVEL_OF_LARGE
+    sizes = {"pkg": size_bytes, "info": sum(map(len, info.values()))}
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(zipfile.ZipInfo("metadata.json", _FIRST_DATE), json.dumps(_FORMAT))
         for part in ("pkg", "info"):
             packed = tempfile.SpooledTemporaryFile(max_size=_SPOOLED_BYTES)  # noqa: SIM115  (closed below)
             with packed:
-                with _tar(zstd_writer(cast("BinaryIO", packed), level)) as tar:
+                with _tar(zstd_writer(cast("BinaryIO", packed), size_bytes=sizes[part], level=level)) as tar:
                     _add_all(tar, files if part == "pkg" else _in_info(info), timestamp)
                 size = packed.tell()
                 packed.seek(0)

@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote, urlsplit
 from gpuenv.artifacts.conda_index import CONDA_ENDINGS
 from gpuenv.artifacts.unpacking import Compression, unpack
 from gpuenv.audits.repodata import Explained, Record, Repodata, parse_repodata
+from gpuenv.channels.conda.logins import logged_in
 from gpuenv.channels.conda.places import ChannelPlace, resolve_channels
 from gpuenv.errors import FormatError, GpuenvError, RequestError, UnavailableError
 from gpuenv.targets.means import Means
@@ -226,6 +227,7 @@ class _Fetching:
                 from gpuenv._net import Client
 
                 self.means.client = self.means.closing.enter_context(Client())
+        address, credentials = logged_in(f"{self.base}/{name}")
         with suppress(RequestError):
-            return self.means.client.get_bytes(f"{self.base}/{name}", limit=_MOST_BYTES)
+            return self.means.client.get_bytes(address, limit=_MOST_BYTES, credentials=credentials)
         return None

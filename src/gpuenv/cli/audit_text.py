@@ -71,7 +71,7 @@ def show_totals(report: AuditReport) -> None:
         findings = [finding for package in report.audited for finding in package.findings]
         mendable = [finding for finding in findings if finding.mendable]
         for line in _about_patch(report, findings, mendable):
-            out.print(hanging("hint: " if report.patch is None else "", printable(line)))
+            out.print(hanging("hint: ", printable(line)) if report.patch is None else printable(line))
 
 
 def _about_patch(report: AuditReport, findings: Sequence[AuditFinding], mendable: Sequence[AuditFinding]) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from gpuenv._process import run
 from gpuenv.errors import ToolError
 from gpuenv.model import Noun, from_json
+from gpuenv.recipes.programs import environ_with_programs
 from gpuenv.recipes.rendering import Rendered
 
 __all__ = ["compile_variant"]
@@ -60,7 +61,11 @@ def _ask_child(rendered: Rendered, *, output: Path, channels: Sequence[str], pla
         "answer": str(place),
     }
     place.unlink(missing_ok=True)
-    said = run([sys.executable, "-I", "-S", _CHILD], text_input=f"{json.dumps(sys.path)}\n{json.dumps(order)}\n")
+    said = run(
+        [sys.executable, "-I", "-S", _CHILD],
+        text_input=f"{json.dumps(sys.path)}\n{json.dumps(order)}\n",
+        environ=environ_with_programs(place.with_name("programs")),
+    )
     try:
         return from_json(place.read_bytes(), Answer)
     except OSError as error:

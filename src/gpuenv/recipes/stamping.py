@@ -102,7 +102,7 @@ def _restamped_info(packed: bytes, stamp: Stamp, renamed: Renamed) -> tuple[byte
 
 def _compressed(content: bytes) -> bytes:
     packed = io.BytesIO()
-    with zstd_writer(packed) as out:
+    with zstd_writer(packed, size_bytes=len(content)) as out:
         out.write(content)
     return packed.getvalue()
 

@@ -155,7 +155,7 @@ def constraints_of(needs: Needs, platform: str = "linux-x86_64") -> CudaConstrai
         spans=spans,
         served=served,
         unsure=unsure,
-        doubts=(*_doubts_of_code(needs), *_doubts_of_reach(served, unsure, platform)) if tells else (),
+        doubts=(*_doubts_of_code(needs, platform), *_doubts_of_reach(served, unsure, platform)) if tells else (),
     )
 
 
@@ -268,7 +268,7 @@ def _end(
 # ---- doubts ------------------------------------------------------------------------------------------------------
 
 
-def _doubts_of_code(needs: Needs) -> Iterator[Doubt]:
+def _doubts_of_code(needs: Needs, platform: str) -> Iterator[Doubt]:
     """What its main library lacks for GPUs to come. NVIDIA's own libraries choose among their units and are renewed."""
     main = main_library(needs.libraries or ())
     if main is None or main.selects_at_run_time:
@@ -285,7 +285,9 @@ def _doubts_of_code(needs: Needs) -> Iterator[Doubt]:
         return
     newest = max((image.capability for image in machine_code), default=None)
     if newest and not any(image.capability >= newest for image in portable):
-        then = f"run it as PTX of {max(portable).capability}" if portable else "cannot run it"
+        # Some units with PTX are not enough where others have none.
+        runs = bool(portable) and runs_there(needs, _ANY_LATER, _ANY_DRIVER, platform)
+        then = f"run it as PTX of {max(portable).capability}" if runs else "cannot run all of it"
         yield Doubt(
             rule="no-ptx",
             text=f"`{main.name}` has no PTX for {newest}, its newest architecture, so that GPUs of the next generation "

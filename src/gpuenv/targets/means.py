@@ -11,7 +11,9 @@ from typing import TypeVar
 
 from gpuenv._net import Client, RemoteFile
 from gpuenv.artifacts.cache import ReadingCache, open_cache
+from gpuenv.artifacts.conda_index import CONDA_ENDINGS
 from gpuenv.artifacts.installed import FoundEnvironment
+from gpuenv.channels.conda.logins import logged_in
 from gpuenv.errors import UnavailableError
 from gpuenv.model import Reading, Reporter
 from gpuenv.targets.in_channels import ChannelPackages
@@ -57,7 +59,9 @@ class Means:
     environments: dict[Path, tuple[FoundEnvironment, tuple[Reading, ...]]] = field(default_factory=dict)
 
     def open_file(self, url: str, *, name: str, size_bytes: int | None) -> RemoteFile:
-        """The file at `url`, to be closed by the caller; UnavailableError when no network may be asked."""
+        """The file at `url`, to be closed by the caller; UnavailableError when no network may be asked. For a conda
+        package the logins count that rattler keeps in files.
+        """
         if self.offline:
             raise UnavailableError(
                 f"offline, and `{name}` was not read before",
@@ -66,7 +70,8 @@ class Means:
         with self.lock:
             if self.client is None:
                 self.client = self.closing.enter_context(Client())
-        return self.client.open(url, size_bytes=size_bytes, name=name)
+        address, credentials = logged_in(url) if name.endswith(CONDA_ENDINGS) else (url, None)
+        return self.client.open(address, size_bytes=size_bytes, name=name, credentials=credentials)
 
     @contextmanager
     def alone_with(self, key: str) -> Iterator[None]:

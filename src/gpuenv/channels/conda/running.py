@@ -32,7 +32,7 @@ def _run_here(asking: Awaitable[Answer]) -> Answer:
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
         held = sys.getrefcount(loop)
-        answer = runner.run(_awaited(asking))
+        answers, error = runner.run(_outcome(asking))
         # A thread of rattler lets go of the loop a moment after it answered, and would bring the process down if
         # Python ended in that moment (seen as signals 6 and 11 in half of all runs of a short program).
         end = time.monotonic() + _LET_GO_SECONDS
@@ -40,8 +40,18 @@ def _run_here(asking: Awaitable[Answer]) -> Answer:
             time.sleep(0.0001)
             # What the thread let go of without Python's lock is only given back when rattler is called again.
             Version("1")
-        return answer
+    if error is not None:
+        raise error
+    return answers[0]
 
 
-async def _awaited(asking: Awaitable[Answer]) -> Answer:
-    return await asking
+async def _outcome(asking: Awaitable[Answer]) -> tuple[list[Answer], Exception | None]:
+    """The answer, or the error without the frames that it went up through: they would keep hold of the loop."""
+    try:
+        return [await asking], None
+    except Exception as error:  # noqa: BLE001  (raised again where it was asked for)
+        one: BaseException | None = error
+        while one is not None:
+            one.__traceback__ = None
+            one = one.__cause__ or one.__context__
+        return [], error
