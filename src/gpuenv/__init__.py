@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from gpuenv.plans.fleet import make_plans
     from gpuenv.plans.make import make_plan
     from gpuenv.plans.specs import spec_name
-    from gpuenv.recipes import build_channel, index_channel
+    from gpuenv.recipes.build import build_channel
+    from gpuenv.recipes.indexing import index_channel
     from gpuenv.recipes.wheel import package_wheel
     from gpuenv.rules import RULES, check, report_machine
     from gpuenv.targets.check import check_targets
@@ -85,7 +86,8 @@ _HOMES = {
     "gpuenv.plans.fleet": ("make_plans",),
     "gpuenv.plans.make": ("make_plan",),
     "gpuenv.plans.specs": ("spec_name",),
-    "gpuenv.recipes": ("build_channel", "index_channel"),
+    "gpuenv.recipes.build": ("build_channel",),
+    "gpuenv.recipes.indexing": ("index_channel",),
     "gpuenv.recipes.wheel": ("package_wheel",),
     "gpuenv.rules": ("RULES", "check", "report_machine"),
     "gpuenv.targets.check": ("check_targets",),

@@ -54,8 +54,9 @@ def test_what_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert main(["channel", "audit", str(place)]) == 3
     out, err = capsys.readouterr()
     assert "error: `vectors-1.0-0.conda` is no readable conda package" in err
-    assert out.startswith("audited 1 package")
+    assert out == "audited 1 package, none with GPU code: nothing wrong, and 1 could not be read\n"
     assert main(["channel", "audit", "./nowhere"]) == 2
+    assert capsys.readouterr().out == ""
 
 
 def test_the_patch_is_written_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

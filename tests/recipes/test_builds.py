@@ -21,7 +21,7 @@ from rattler.package_streaming import extract
 
 from gpuenv.errors import FormatError, GpuenvError, IntegrityError, RequestError, ToolError
 from gpuenv.model import BuildReport, BuiltKind, BuiltPackage
-from gpuenv.recipes import build_channel
+from gpuenv.recipes.build import build_channel
 from recipes.little_recipes import HAS_NVCC, LittleRecipe, compile_cpu, compile_gpu, index_of, paths_of
 
 needs_nvcc = pytest.mark.skipif(not HAS_NVCC, reason="needs `nvcc`")
@@ -348,6 +348,7 @@ def test_a_failed_compile_shows_the_end_of_the_log(tmp_path: Path) -> None:
         ("package: [\n", "{}\n", "the recipe"),
         ("package: {name: demo, version: '1'}\nfoo: 1\n", "{}\n", "the recipe"),
         ("package: {name: demo, version: '1'}\nbuild: {string: '${{ nope }}'}\n", "{}\n", "the recipe"),
+        ("package: {name: demo, version: '1'}\nrequirements:\n  run: ['x ${{ y }}']\n", "{}\n", "the recipe"),
         ("package: {name: demo, version: '1'}\n", "cuda_compiler_version: 3\n", "the variants file"),
         ("- 1\n", "{}\n", "the recipe"),
         ("", "{}\n", "the recipe"),
@@ -362,6 +363,7 @@ def test_what_is_wrong_with_a_recipe_is_said(tmp_path: Path, recipe: str, varian
     assert caught.value.message.startswith(said)
     assert caught.value.reasons
     assert "PyRattler" not in str(caught.value.reasons)
+    assert "{" not in "".join(caught.value.reasons).partition("(template")[0]
 
 
 def test_a_recipe_that_is_not_there(tmp_path: Path) -> None:

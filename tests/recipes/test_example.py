@@ -16,7 +16,7 @@ from rattler.package import BuildString
 
 import gpuenv
 from gpuenv.cli.main import main
-from gpuenv.recipes import index_channel
+from gpuenv.recipes.indexing import index_channel
 from little_channel import python_package, write_package
 
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "vectors"

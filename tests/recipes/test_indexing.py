@@ -11,7 +11,7 @@ import pytest
 from rattler import Gateway, MatchSpec, solve
 
 from gpuenv.errors import RequestError
-from gpuenv.recipes import index_channel
+from gpuenv.recipes.indexing import index_channel
 from little_channel import LittlePackage, write_package
 
 GOOD = LittlePackage(name="good", subdir="linux-64", files={"lib/good.txt": b"good\n"})

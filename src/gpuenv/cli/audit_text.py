@@ -62,10 +62,14 @@ def _in_words(errors: int, warnings: int) -> str:
 
 def show_totals(report: AuditReport) -> None:
     """What it comes to, and what a patch does about it."""
+    unread = len(report.problems)
+    if not report.packages and unread:
+        return
     with page() as out:
         gpu = f", {report.gpu_packages} with GPU code" if report.gpu_packages else ", none with GPU code"
         counted = f"{report.packages} package{'' if report.packages == 1 else 's'}{gpu if report.packages else ''}"
-        out.print(heading(printable(f"audited {counted}: {_in_words(report.errors, report.warnings)}")))
+        found = _in_words(report.errors, report.warnings) + (f", and {unread} could not be read" if unread else "")
+        out.print(heading(printable(f"audited {counted}: {found}")))
         for note in report.notes:
             out.print(hanging("note: ", printable(note)))
         findings = [finding for package in report.audited for finding in package.findings]

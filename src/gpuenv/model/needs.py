@@ -60,7 +60,7 @@ class Needs(Noun, frozen=True, kw_only=True):
     `runs_without_gpu` says that the same build also runs where there is no GPU. `withdrawn` says why nobody should
     install it. `other_vendors` names code for GPUs that are not NVIDIA's (ROCm, SYCL, Metal, OpenCL), which no rule
     judges. `virtual_packages` is what a conda package asks of the machine by itself: bounds (PEP 440) on `__cuda` and
-    `__cuda_arch`, empty for any version.
+    `__cuda_arch`, empty for any version; `virtual_constraints` are bounds that hold only where the machine has them.
     """
 
     subject: str
@@ -81,4 +81,5 @@ class Needs(Noun, frozen=True, kw_only=True):
     withdrawn: str | None = None
     other_vendors: tuple[str, ...] = ()
     virtual_packages: dict[str, str] = {}
+    virtual_constraints: dict[str, str] = {}
     evidence: tuple[Evidence, ...] = ()

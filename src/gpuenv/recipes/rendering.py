@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["Origin", "Rendered", "find_recipe", "find_variants", "render", "render_all", "require_rattler_build"]
 
 _SKIP = "gpuenv_skip"
+# Some errors of rattler-build are a structure of Rust's as its debugger prints it.
+_STRUCTURE = re.compile(r'message: "((?:[^"\\]|\\.)*)"')
+_LINE = re.compile(r"line: (\d+)")
 _VARIANTS = ("variants.yaml", "variants.yml")
 
 
@@ -214,4 +217,8 @@ def _refuse_same_names(found: tuple[Rendered, ...]) -> None:
 
 def _wrong(what: str, path: Path, error: Exception) -> RequestError:
     said = re.sub(r"\s+", " ", str(error)).strip().strip('"')
+    if inner := _STRUCTURE.search(said):
+        line = _LINE.search(said, inner.end())
+        message = re.sub(r" \(in <string>:\d+\)", "", inner[1].replace('\\"', '"'))
+        said = f"line {line[1]}: {message}" if line else message
     return RequestError(f"{what} `{path}` cannot be read", reasons=tuple(said[:1000].split("; ")[:6]))

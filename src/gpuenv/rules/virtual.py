@@ -15,13 +15,24 @@ __all__ = ["virtual_package"]
 def virtual_package(needs: Needs, machine: Machine) -> Iterator[Finding]:
     """A conda package says in its metadata which driver and GPU it asks for: `__cuda >=12.4` is a driver that serves
     CUDA 12.4, `__cuda_arch >=8.0` that the oldest GPU has that compute capability. conda and mamba install it nowhere
-    else, even where minor version compatibility would let it run.
+    else, even where minor version compatibility would let it run. A bound among its constraints counts only where the
+    machine has a driver.
     """
-    for name, bounds in needs.virtual_packages.items():
+    asked = [*needs.virtual_packages.items()]
+    asked += [one for one in needs.virtual_constraints.items() if one not in asked and _offers(one[0], machine)]
+    for name, bounds in asked:
         if name == "__cuda":
             yield _judge_cuda(needs, bounds, machine)
         elif name == "__cuda_arch":
             yield _judge_capability(needs, bounds, machine)
+
+
+def _offers(name: str, machine: Machine) -> bool:
+    """Whether the machine has a virtual package: what is constrained need not be there."""
+    if name == "__cuda_arch":
+        return any(gpu.compute_capability for gpu in cuda_gpus(machine))
+    absent = machine.driver.state in {DriverState.MISSING, DriverState.INSTALLED} or machine.gpus == ()
+    return not absent and served_cuda(machine) is not None
 
 
 def _judge_cuda(needs: Needs, bounds: str, machine: Machine) -> Finding:

@@ -23,10 +23,16 @@ from gpuenv.model import Artifact, ArtifactKind, GpuSupport, Jit, Needs, Reading
 if TYPE_CHECKING:
     from rattler import RepoDataRecord
 
-__all__ = ["builds_of_records", "gpu_builds", "is_cuda_package"]
+__all__ = ["builds_of_records", "gpu_builds", "is_cuda_package", "plain_spec"]
 
 _OF_CUDA = frozenset({"cuda", "cuda-version", "cudatoolkit", "pytorch-cuda", "cudatoolkit-dev", "nvidia-cuda"})
-_MARKED = re.compile(r"(?:^|[-_.])(?:gpu|cuda|cu\d{2,3})(?![a-z])|cuda\d", re.ASCII | re.MULTILINE)
+_MARKED = re.compile(
+    r"(?<!no)(?<!non)(?<!without)(?<!no[-_])(?<!non[-_])(?<!without[-_])"
+    r"(?:(?:^|(?<=[-_.]))(?:gpu|cuda|cu\d{2,3})(?![a-z])|cuda\d|(?<=\d)cu\d{2,3}(?!\d))",
+    re.ASCII | re.MULTILINE,
+)
+_CONDITION = re.compile(r"\[.*\bwhen\s*=", re.DOTALL)
+_OTHER_PACKAGES = re.compile(r"hip|hip-.*|rocm|rocm-.*|amdhip.*|rocblas|miopen.*|intel-sycl-rt|dpcpp.*", re.ASCII)
 _OTHER_GPU = re.compile(r"rocm|hip(?=\d|_|$)|xpu|sycl|mps", re.ASCII)
 _FOR_CPU = re.compile(r"(?:^|[-_.])(?:cpu|mkl|eigen)(?![a-z])|cpu", re.ASCII)
 # `_py311h0a1b2c3` in `cuda126_py311h0a1b2c3_200`: of which Python a build is, and its hash.
@@ -70,7 +76,26 @@ def builds_of_records(records: Iterable[RepoDataRecord]) -> tuple[Build, ...]:
     """
     # Builds that differ in their Python only ask the same of a machine, and are judged once.
     known: dict[tuple[object, ...], Needs] = {}
-    return tuple(_build(record, known) for record in records)
+    built = (_build(record, known) for record in records)
+    return tuple(build for build in built if build is not None)
+
+
+@lru_cache(maxsize=1 << 16)
+def plain_spec(text: str) -> str | None:
+    """A requirement of a record as name, version and build between spaces, without the channel; None for what is none.
+
+    A record with such a requirement is one that no solver can take.
+    """
+    from rattler import MatchSpec
+    from rattler.exceptions import InvalidMatchSpecError
+
+    try:
+        MatchSpec(text)
+    except InvalidMatchSpecError:
+        return None
+    plain = text.rpartition("::")[2].strip()
+    found = _WORD.match(plain)
+    return f"{found[0]} {plain[found.end() :].strip()}".strip() if found else None
 
 
 def _is_marked(record: RepoDataRecord) -> bool:
@@ -90,7 +115,16 @@ def _selects_gpu(text: str) -> bool:
 
 def _asks_for_cuda(text: str) -> bool:
     name = _first_word(text)
-    return name.startswith("__cuda") or is_cuda_package(name)
+    # What is asked for under a condition is not asked of every machine.
+    return (name.startswith("__cuda") or is_cuda_package(name)) and not _CONDITION.search(text)
+
+
+def _other_vendors(record: RepoDataRecord) -> tuple[str, ...]:
+    """Whose GPUs a build is for, where these are not NVIDIA's, by its build string and what it depends on."""
+    build = str(record.build).lower()
+    if not (_OTHER_GPU.search(build) or any(_OTHER_PACKAGES.fullmatch(_first_word(text)) for text in record.depends)):
+        return ()
+    return ("SYCL",) if re.search(r"xpu|sycl", build) else ("Metal",) if "mps" in build else ("ROCm",)
 
 
 def _first_word(text: str) -> str:
@@ -98,8 +132,11 @@ def _first_word(text: str) -> str:
     return found[0].lower() if found else ""
 
 
-def _build(record: RepoDataRecord, known: dict[tuple[object, ...], Needs]) -> Build:
+def _build(record: RepoDataRecord, known: dict[tuple[object, ...], Needs]) -> Build | None:
     name = record.name.normalized
+    depends, constrains = [*map(plain_spec, record.depends)], [*map(plain_spec, record.constrains)]
+    if None in depends or None in constrains:
+        return None
     is_library = is_cuda_package(name) or name in _SELECTORS
     gpu = not is_library and _is_marked(record) and not _is_metapackage(record)
     told = tuple(text for text in record.depends if _asks_for_cuda(text) or text.startswith("__glibc"))
@@ -118,8 +155,8 @@ def _build(record: RepoDataRecord, known: dict[tuple[object, ...], Needs]) -> Bu
         gpu=gpu,
         library=is_library,
         needs=needs,
-        depends=tuple(record.depends),
-        constrains=tuple(record.constrains),
+        depends=tuple(text for text in depends if text and not _CONDITION.search(text)),
+        constrains=tuple(filter(None, constrains)),
         size_bytes=record.size,
         channel=record.channel,
         record=record,
@@ -152,6 +189,9 @@ def _needs(record: RepoDataRecord, label: str, *, gpu: bool, is_library: bool) -
             libraries=(),
             platforms=artifact.platforms,
             glibc=glibc,
+            other_vendors=_other_vendors(record),
+            virtual_packages=dict(_virtual_packages(record.depends)),
+            virtual_constraints=dict(_virtual_packages(record.constrains)),
         )
     reading = Reading(
         artifact=artifact, requires=tuple(record.depends), constrains=tuple(record.constrains), complete=False
@@ -171,13 +211,14 @@ def _needs(record: RepoDataRecord, label: str, *, gpu: bool, is_library: bool) -
         system_cuda=None,
         pythons=None,
         glibc=glibc,
-        virtual_packages=dict(_virtual_packages(record)),
+        virtual_packages=dict(_virtual_packages(record.depends)),
+        virtual_constraints=dict(_virtual_packages(record.constrains)),
     )
 
 
-def _virtual_packages(record: RepoDataRecord) -> Iterator[tuple[str, str]]:
-    for text in record.depends:
-        if text.startswith(("__cuda", "__cuda_arch")):
+def _virtual_packages(requirements: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for text in requirements:
+        if text.startswith(("__cuda", "__cuda_arch")) and not _CONDITION.search(text):
             try:
                 required = parse_match_spec(text)
             except FormatError:

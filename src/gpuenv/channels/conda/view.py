@@ -161,12 +161,18 @@ class ChannelView:
         return [Subdir(self.subdir), Subdir("noarch")]
 
     async def _ask(self, name: str) -> tuple[RepoDataRecord, ...]:
-        from rattler.exceptions import GatewayError
+        from rattler import PackageName
+        from rattler.exceptions import GatewayError, InvalidPackageNameError
 
         places = (self.channels.placed[name],) if name in self.channels.placed else self.channels.places
         addresses = [place.fetch_address for place in places]
         try:
-            found = await self.channels.gateway.query(addresses, self._directories(), [name], recursive=False)
+            asked = PackageName(name)
+        except InvalidPackageNameError:
+            # Some record depends on what is no name, and nothing can be had of it.
+            return ()
+        try:
+            found = await self.channels.gateway.query(addresses, self._directories(), [asked], recursive=False)
         except GatewayError as error:
             raise explain_gateway(error, places) from error
         return tuple(_by_priority(found, places, strict=self.channels.strict))
@@ -192,8 +198,10 @@ def newest_releases(name: str, records: Sequence[RepoDataRecord]) -> Sequence[Re
 def _by_priority(
     found: Iterable[list[RepoDataRecord]], places: Sequence[ChannelPlace], *, strict: bool
 ) -> Iterable[RepoDataRecord]:
-    """The records of the first channel that has any, all of them where channels count alike."""
-    every = [record for records in found for record in records]
+    """The records of the first channel that has any, all of them where channels count alike; each file once, in an
+    order that is not the channel's, since a solver takes the first of two that are alike.
+    """
+    every = _each_once(record for records in found for record in records)
     if not strict or len(places) == 1:
         return every
     for place in places:
@@ -201,3 +209,12 @@ def _by_priority(
         if own:
             return own
     return every
+
+
+def _each_once(records: Iterable[RepoDataRecord]) -> list[RepoDataRecord]:
+    """Of a file that is listed twice, by two channels or in two parts of one, the first record, by name of file."""
+    found: dict[tuple[str, str], RepoDataRecord] = {}
+    for record in records:
+        stem = record.file_name.removesuffix(".conda").removesuffix(".tar.bz2")
+        found.setdefault((stem, record.subdir), record)
+    return [found[key] for key in sorted(found)]
