@@ -15,7 +15,7 @@ from packaging.version import Version
 
 from gpuenv.channels.catalog import Build, Project, find_project
 from gpuenv.channels.conda.gpu_builds import builds_of_records
-from gpuenv.model import Evidence, Finding, GpuPolicy, Jit, Verdict
+from gpuenv.model import Evidence, Finding, GpuPolicy, Jit, Vendor, Verdict
 from gpuenv.plans.setting import Setting
 from gpuenv.plans.specs import GpuSpec
 
@@ -122,6 +122,9 @@ class Candidates(dict[str, list[Candidate]]):
         self.setting = setting
         self.asked = asked
         self._plain: set[str] = set()
+        self._several: dict[str, bool] = {}
+        self.by_number: frozenset[str] = frozenset()
+        self.fits: dict[tuple[str, ...], bool] = {}
         self._features = self._tracked_features()
 
     @property
@@ -180,6 +183,16 @@ class Candidates(dict[str, list[Candidate]]):
         tracked = [set.intersection(*(set(one.track_features) for one in there)) for there in records if there]
         return frozenset().union(*tracked)
 
+    def has_several_lines(self, name: str) -> bool:
+        """Whether conda builds of a package differ in nothing but CUDA: version and build number alike."""
+        if name not in self._several:
+            lines: dict[tuple[str, int], set[object]] = {}
+            for one in self.get(name, ()):
+                if one.build.gpu and one.build.record is not None:
+                    lines.setdefault((one.build.version, one.build.number), set()).add(one.build.needs.cuda_newest)
+            self._several[name] = any(len(there) > 1 for there in lines.values()) and name not in self.by_number
+        return self._several[name]
+
     async def plain_records(self, name: str, subdir: str, *, newest: bool) -> tuple[list[RepoDataRecord], bool]:
         """The records of a package that is not judged, in one directory of its channel; with `newest` only those of its
         newest releases. And whether there are more.
@@ -196,7 +209,10 @@ def find_candidates(specs: tuple[GpuSpec, ...], setting: Setting) -> Candidates:
     requested = {spec.name for spec in specs} | {spec.project.name for spec in specs}
     there = [spec for spec in specs if spec.from_channel]
     # Who names a file by its hash, as explicit lists do, has no choice that a look inside could serve.
-    found = Candidates(setting, asked=frozenset(spec.name for spec in there if not _HASHED.search(spec.conda)))
+    looked_into = {spec.name for spec in there if not _HASHED.search(spec.conda)} - {"python"}
+    found = Candidates(setting, asked=frozenset(looked_into))
+    # Who asks for a build number means the channel's own.
+    found.by_number = frozenset(spec.name for spec in there if "build_number" in spec.conda)
     for name in sorted({spec.name for spec in there}):
         found.judge(name)
     waiting = [spec.project.name for spec in specs if not spec.from_channel]
@@ -263,11 +279,31 @@ def _findings(build: Build, setting: Setting, has_gpu_builds: bool) -> Iterator[
         yield from (msgspec.structs.replace(one, machine=machine.name) for one in found) if several else found
         if several and any(one.verdict is Verdict.FAILS for one in found):
             return
+    yield from _for_others(build, setting)
+    if build.look_inside and setting.knowledge.is_learnable(build):
+        # What it is shows when it is read.
+        return
     unwanted = build.gpu if setting.gpu is GpuPolicy.NEVER else has_gpu_builds and not build.gpu
     if setting.gpu is not GpuPolicy.PREFER and unwanted and build.has_files and not build.library:
         wanted = "on the CPU" if setting.gpu is GpuPolicy.NEVER else "on the GPU"
         message = f"the request wants everything {wanted}"
         yield Finding(rule="gpu-policy", verdict=Verdict.FAILS, subject=build.needs.subject, message=message)
+
+
+def _for_others(build: Build, setting: Setting) -> Iterator[Finding]:
+    """A conda build for GPUs of another maker is none for the CPU: nobody knows whether it runs without such a GPU."""
+    if build.record is None or build.gpu or not build.needs.other_vendors:
+        return
+    vendors = {gpu.vendor for machine in setting.machines for gpu in machine.gpus or ()}
+    made_for = " and ".join(build.needs.other_vendors)
+    is_there = bool(vendors - {Vendor.NVIDIA})
+    yield Finding(
+        rule="other-vendor",
+        verdict=Verdict.UNKNOWN if is_there else Verdict.FAILS,
+        subject=build.needs.subject,
+        message=f"is built for GPUs of another maker ({made_for})"
+        + (", which no rule judges" if is_there else "; there is none here"),
+    )
 
 
 def _within_driver(build: Build, setting: Setting) -> Build:

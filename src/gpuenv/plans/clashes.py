@@ -10,7 +10,7 @@ from gpuenv.model import Finding, Verdict
 from gpuenv.plans.candidates import Candidate, Tier, objections
 from gpuenv.plans.layer import Layer
 from gpuenv.plans.ordering import version_key
-from gpuenv.plans.solver import matches
+from gpuenv.plans.solver import matches, offers
 from gpuenv.plans.wording import in_words, preference
 
 __all__ = ["why_not"]
@@ -23,9 +23,12 @@ _DEPTH = 2
 def why_not(candidate: Candidate, layer: Layer) -> Finding | None:
     """The first reason against a build: what the rules say where that kept it out, else what it clashes with."""
     against = objections(candidate)
-    if candidate.tier > layer.worst:
+    if candidate.tier is Tier.REFUSED or (candidate.tier > layer.worst and candidate.build.record is None):
         return against[0]
+    # That nobody has read a conda package says little where it could not be taken anyway.
     clash = _clash(candidate, layer)
+    if clash is None and candidate.tier > layer.worst:
+        return against[0]
     if clash:
         return Finding(rule="fits-together", verdict=Verdict.FAILS, subject=candidate.build.project, message=clash)
     if candidate.is_unread and against:
@@ -37,6 +40,8 @@ def why_not(candidate: Candidate, layer: Layer) -> Finding | None:
 def _clash(candidate: Candidate, layer: Layer) -> str | None:
     own = candidate.build.project
     others = {name: pick for name, pick in layer.picks.items() if name != own}
+    if wanting := next(_not_offered(candidate, layer), None):
+        return wanting
     if direct := next(_held_fast(candidate, own, others, layer), None):
         return direct
     for pick in others.values():
@@ -45,6 +50,19 @@ def _clash(candidate: Candidate, layer: Layer) -> str | None:
             if depend.split()[0] == own and not matches(depend, candidate):
                 return f"{pick.build.project} {pick.build.version} needs {in_words(depend)}"
     return _with_what_comes_along(candidate, own, others, layer, _DEPTH)
+
+
+def _not_offered(candidate: Candidate, layer: Layer) -> Iterator[str]:
+    """What a conda package asks of the machine itself (`__glibc >=2.34`), and the machine is not."""
+    offered = {one[0]: one for one in layer.candidates.virtual_packages}
+    for depend in (*candidate.build.depends, *candidate.build.constrains):
+        name = depend.split()[0]
+        if not name.startswith("__") or (name not in offered and depend in candidate.build.constrains):
+            continue
+        if name not in offered:
+            yield f"needs `{depend}`, which the machine does not have"
+        elif not offers(depend, offered[name]):
+            yield f"needs `{depend}`; the machine has {offered[name][1]}"
 
 
 def _held_fast(candidate: Candidate, instead_of: str, picks: Mapping[str, Candidate], layer: Layer) -> Iterator[str]:

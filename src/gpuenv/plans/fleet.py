@@ -40,15 +40,23 @@ def make_plans(
     report: Reporter | None = None,
     cache: bool = True,
     offline: bool = False,
+    knowledge: Knowledge | None = None,
 ) -> PlanSet:
     """The fewest plans that cover `machines`, in their order. One environment is shared where each package is on the
     GPU of every machine that could have it there alone, and runs no worse. Machines of different platforms never share.
 
     With `interpreters` all are this computer. Where nobody said which C library a machine has and there is no plan for
-    the assumed one, the newer one of `LATER_GLIBC` is assumed, and said. Errors as those of `make_plan`; NoPlanError
+    the assumed one, the newer one of `LATER_GLIBC` is assumed, and said. `knowledge` is filled with what
+    is found out. Errors as those of `make_plan`; NoPlanError
     names the machine that nothing fits.
     """
-    options = _Options(interpreters=interpreters, report=report, cache=cache, offline=offline)
+    options = _Options(
+        interpreters=interpreters,
+        report=report,
+        cache=cache,
+        offline=offline,
+        knowledge=knowledge or Knowledge(can_learn=True),
+    )
     try:
         return _plan_all(request, machines, options)
     except NoPlanError:
@@ -68,6 +76,7 @@ class _Options:
     report: Reporter | None
     cache: bool
     offline: bool
+    knowledge: Knowledge
 
 
 def _with_note(found: PlanSet, glibc: str) -> PlanSet:
@@ -88,7 +97,7 @@ def _with_note(found: PlanSet, glibc: str) -> PlanSet:
 
 
 def _plan_all(request: Request, machines: Sequence[Machine], options: _Options) -> PlanSet:
-    knowledge = Knowledge(can_learn=True)
+    knowledge = options.knowledge
     plans = []
     reasons: list[str] = []
     by_platform: dict[str, list[Machine]] = {}

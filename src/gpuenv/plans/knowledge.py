@@ -19,7 +19,7 @@ from gpuenv.rules import check
 if TYPE_CHECKING:
     from gpuenv.channels.conda.view import Channels
 
-__all__ = ["Knowledge", "WheelRelease", "alike"]
+__all__ = ["Knowledge", "WheelRelease", "alike", "is_there"]
 
 WheelRelease = tuple[str, str, str]
 """The name of a wheel, its version, and the project index that it is on (empty for the user's own indexes); or the
@@ -35,7 +35,7 @@ class Knowledge:
     `further` are builds that the catalog does not hold, by project. `can_learn` says whether unread wheels may be
     looked into at all: then they count as good until they are read. `channels` are the conda channels of the request;
     of their packages all that was read counts (`needs`), since metadata may say little. `closed` are channels from
-    which no package could be had, `absent` those on disk that list packages which are not there.
+    which no package could be had.
     """
 
     can_learn: bool = False
@@ -45,7 +45,6 @@ class Knowledge:
     channels: Channels | None = None
     needs: dict[WheelRelease, Needs] = field(default_factory=dict)
     closed: dict[str, str] = field(default_factory=dict)
-    absent: dict[str, str] = field(default_factory=dict)
     _judged: dict[tuple[int, str, bool], tuple[Needs, tuple[Finding, ...]]] = field(default_factory=dict)
     _machines: dict[int, tuple[Machine, str]] = field(default_factory=dict)
     _with_code: dict[int, tuple[Build, Build]] = field(default_factory=dict)
@@ -58,8 +57,7 @@ class Knowledge:
     def is_learnable(self, build: Build) -> bool:
         """Whether reading its wheels may still tell what nobody has read."""
         unread = self._unread(build)
-        if unread and build.record is not None and not _is_there(build.record.url):
-            self.absent[build.channel or ""] = build.record.file_name
+        if unread and build.record is not None and not is_there(build):
             return False
         is_closed = build.channel in self.closed
         return self.can_learn and bool(unread) and not is_closed and not any(one in self.unreadable for one in unread)
@@ -137,11 +135,11 @@ class Knowledge:
         return known[1]
 
 
-def _is_there(url: str) -> bool:
-    """Whether a package of a channel on disk is there; of one on a server that shows when it is asked for."""
-    if not url.startswith("file:"):
+def is_there(build: Build) -> bool:
+    """Whether a conda package on disk is there; of one on a server that shows when it is asked for."""
+    if build.record is None or not build.record.url.startswith("file:"):
         return True
-    return Path(url2pathname(urlsplit(url).path)).is_file()
+    return Path(url2pathname(urlsplit(build.record.url).path)).is_file()
 
 
 def _holders(build: Build) -> tuple[WheelRelease, ...]:

@@ -26,6 +26,7 @@ __all__ = ["Layer", "choose_layer", "gpu_spots", "on_a_gpu_machine"]
 
 _MOST_ATTEMPTS = 24
 """How many parts of the packages are tried on the GPU when not all of them can be there together."""
+_MOST_WITH_CHANNELS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +136,15 @@ class _Tiers:
             for spec in self.specs
         )
 
+    def _admits(self, tier: Tier) -> int:
+        """How many of the builds met so far may be taken: where that is the same, so is the answer."""
+        return sum(one.tier <= tier for builds in self.candidates.values() for one in builds)
+
     def _layer(self, tier: Tier) -> Layer | None:
+        same = next((one for one in self._found if self._admits(one) == self._admits(tier)), None)
+        if same is not None:
+            found = self._found[same]
+            return replace(found, worst=tier) if found and same is not tier else found
         if tier not in self._found:
             try:
                 self._found[tier] = _solve_tier(
@@ -187,7 +196,8 @@ def _solve_tier(
     with suppress(Unsolvable):
         return solve(on_gpu)
     any_set = solve(())
-    for left in _fewer_at_a_time(on_gpu):
+    # A solve of the catalog's builds takes some milliseconds, one over a large channel half a second.
+    for left in _fewer_at_a_time(on_gpu, _MOST_ATTEMPTS if candidates.view is None else _MOST_WITH_CHANNELS):
         with suppress(Unsolvable):
             return solve(left)
     return any_set
@@ -208,10 +218,10 @@ def _gpu_builds(candidates: Mapping[str, list[Candidate]], name: str, worst: Tie
     return [one for one in candidates.get(name, ()) if one.build.gpu and one.tier <= worst]
 
 
-def _fewer_at_a_time(names: list[str]) -> Iterator[Collection[str]]:
+def _fewer_at_a_time(names: list[str], most: int) -> Iterator[Collection[str]]:
     """Parts of `names`, the largest first, in which the last names are missing before the first ones."""
     parts = (part for size in range(len(names) - 1, 0, -1) for part in combinations(names, size))
-    return islice(parts, _MOST_ATTEMPTS)
+    return islice(parts, most)
 
 
 def gpu_spots(layer: Layer) -> list[str]:

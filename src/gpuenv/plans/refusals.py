@@ -214,7 +214,10 @@ def _exclude_each_other(specs: tuple[GpuSpec, ...], candidates: Candidates) -> t
 
 
 def _fits(specs: tuple[GpuSpec, ...], candidates: Candidates) -> bool:
-    return _solves([spec.conda for spec in specs], candidates)
+    texts = tuple(spec.conda for spec in specs)
+    if texts not in candidates.fits:
+        candidates.fits[texts] = _solves([*texts], candidates)
+    return candidates.fits[texts]
 
 
 def _solves(specs: list[str], candidates: Candidates) -> bool:

@@ -15,7 +15,7 @@ from gpuenv.model import Learned, LockedWheel, Plan, Reporter, Verdict
 from gpuenv.plans.candidates import Candidate, objections
 from gpuenv.plans.conflicts import in_own_words
 from gpuenv.plans.indexes import ProjectIndexes
-from gpuenv.plans.knowledge import WheelRelease
+from gpuenv.plans.knowledge import WheelRelease, is_there
 from gpuenv.plans.layer import Layer, choose_layer
 from gpuenv.plans.learning import Learner
 from gpuenv.plans.outside import Outside, brought_along, judge_files, native_files, side_by_side
@@ -208,10 +208,13 @@ class Rounds:
             outside=outside,
             specs=self.specs,
             learned=tuple(self._learned(layer, outside)),
-            notes=tuple(
-                dict.fromkeys((*self._left_out(layer), *self._notes(outside, wheels), *self._saved(layer, wheels)))
-            ),
+            notes=tuple(dict.fromkeys(self._all_notes(layer, outside, wheels))),
         )
+
+    def _all_notes(self, layer: Layer, outside: tuple[Outside, ...], wheels: tuple[LockedWheel, ...]) -> Iterator[str]:
+        yield from self._left_out(layer)
+        yield from self._notes(layer, outside, wheels)
+        yield from self._saved(layer, wheels)
 
     def _learned(self, layer: Layer, outside: tuple[Outside, ...]) -> Iterator[Learned]:
         for release, file in self.learner.files.items():
@@ -238,7 +241,7 @@ class Rounds:
                 reason=one.reason or (one.objection if one in self.set_aside else None),
             )
 
-    def _notes(self, outside: tuple[Outside, ...], wheels: tuple[LockedWheel, ...]) -> Iterator[str]:
+    def _notes(self, layer: Layer, outside: tuple[Outside, ...], wheels: tuple[LockedWheel, ...]) -> Iterator[str]:
         if majors := side_by_side(wheels):
             yield majors
         knowledge = self.setting.knowledge
@@ -247,8 +250,9 @@ class Rounds:
                 yield f"`{wheel}` {version} was not looked into: {reason}"
         view = self.setting.view
         absent = {
-            channel: f"it lists packages that are not there, such as `{file}`"
-            for channel, file in knowledge.absent.items()
+            pick.build.channel or "": f"it lists `{pick.build.record.file_name}`, which is not there"
+            for pick in layer.picks.values()
+            if pick.build.gpu and pick.build.record is not None and not is_there(pick.build)
         }
         for channel, reason in {**absent, **knowledge.closed}.items():
             name = printable_channel(channel, view.channels.places) if view else channel

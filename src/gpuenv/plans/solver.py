@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 from gpuenv.channels.catalog import Build
 from gpuenv.channels.conda.running import run_rattler
-from gpuenv.errors import GpuenvError, ToolError
+from gpuenv.errors import ToolError
 from gpuenv.plans.candidates import Candidate, Candidates, Tier
 
 if TYPE_CHECKING:
     from rattler import Gateway, PackageName, RepoDataRecord
     from rattler.platform import Platform
 
-__all__ = ["MadeRecords", "Solution", "Unsolvable", "matches", "solve_layer"]
+__all__ = ["MadeRecords", "Solution", "Unsolvable", "matches", "offers", "solve_layer"]
 
 MadeRecords = dict[tuple[int, bool], "RepoDataRecord"]
 """Candidates as rattler's records, by their identity and whether they are ranked below all others."""
@@ -30,6 +30,8 @@ _TIMEOUT = timedelta(seconds=60)
 _CHANNEL = "https://gpu.invalid/"
 _LINES = 10_000
 """More than any CUDA line's part of a build number."""
+_MOST_NUMBER = 1 << 40
+"""Beyond it a number has no room for the CUDA line."""
 
 
 class Unsolvable(Exception):  # noqa: N818  (an answer, not an error)
@@ -57,13 +59,18 @@ class _Records:
     gpu_only: Collection[str]
     made: MadeRecords
     taken: dict[str, Candidate] = field(default_factory=dict)
-    failure: GpuenvError | None = None
+    failure: Exception | None = None
+    given: set[tuple[str, str]] = field(default_factory=set)
     newest: bool = True
     is_part: bool = False
 
     async def fetch_package_records(self, platform: Platform, name: PackageName) -> list[RepoDataRecord]:
         """The records of one package; those of the catalog are all `noarch`."""
-        key, subdir = name.normalized, str(platform)
+        # For `nvidia::cuda-version` in a record rattler asks for a package of that name.
+        key, subdir = name.normalized.rpartition("::")[2], str(platform)
+        if (key, subdir) in self.given:
+            return []
+        self.given.add((key, subdir))
         try:
             judged = await self.candidates.fetch(key)
             if judged is None:
@@ -71,8 +78,8 @@ class _Records:
                 self.is_part = self.is_part or is_part
                 return found
             return [record for record in self.admitted(key, judged) if record.subdir == subdir]
-        except GpuenvError as error:
-            # rattler would tell of it in its own words.
+        except Exception as error:
+            # rattler would tell of it in its own words, or take it for a package that is not there.
             self.failure = error
             raise
 
@@ -100,7 +107,9 @@ class _Records:
         shunned = (shun_cpu and not one.build.gpu) or one.build.beside is not None
         record = self.made.get((id(one), shunned))
         if record is None:
-            record = self.made[id(one), shunned] = _record(one, known=self.candidates.knows, shunned=shunned)
+            several = self.candidates.has_several_lines(one.build.project)
+            record = _record(one, known=self.candidates.knows, shunned=shunned, by_line=several)
+            self.made[id(one), shunned] = record
         self.taken[record.url] = one
         return record
 
@@ -129,6 +138,7 @@ def solve_layer(
     a channel from being read.
     """
     wanted, bounds = [*specs], [*bounds]
+    _refuse_at_once(candidates, wanted, worst, gpu_only)
     source = _Records(
         candidates=candidates,
         worst=worst,
@@ -145,8 +155,23 @@ def solve_layer(
     if found is None or (source.is_part and not _is_newest(found, wanted, source)):
         # An older release of what comes along may be what a newer one of something else needs.
         source.newest = False
+        source.given.clear()
         found = _solve(source, wanted, bounds)
     return found
+
+
+def _refuse_at_once(candidates: Candidates, specs: list[str], worst: Tier, gpu_only: Collection[str]) -> None:
+    """Unsolvable where one of the specs has no build that may be taken: a solver takes seconds to find that out."""
+    from rattler import MatchSpec
+
+    for text in specs:
+        spec = MatchSpec(text)
+        name = spec.name.normalized if spec.name else ""
+        if name not in candidates:
+            continue
+        admitted = [one for one in candidates[name] if one.tier <= worst and (one.build.gpu or name not in gpu_only)]
+        if not any(one.build.record is None or spec.matches(one.build.record) for one in admitted):
+            raise Unsolvable(f"no candidates were found for {text}")
 
 
 def _solve(source: _Records, specs: list[str], bounds: list[str]) -> Solution:
@@ -209,13 +234,15 @@ async def _answer(solving: Awaitable[list[RepoDataRecord]]) -> list[RepoDataReco
     return found
 
 
-def _record(candidate: Candidate, *, known: Callable[[str], bool], shunned: bool) -> RepoDataRecord:
+def _record(
+    candidate: Candidate, *, known: Callable[[str], bool], shunned: bool, by_line: bool = False
+) -> RepoDataRecord:
     from rattler import PackageRecord, RepoDataRecord
     from rattler.package import BuildString
 
     build = candidate.build
     if build.record is not None:
-        return _preferred(build, shunned=shunned)
+        return _preferred(build, shunned=shunned, by_line=by_line)
     record = PackageRecord(
         build.project,
         build.version,
@@ -233,19 +260,29 @@ def _record(candidate: Candidate, *, known: Callable[[str], bool], shunned: bool
     return RepoDataRecord(record, file_name, f"{_CHANNEL}noarch/{file_name}", _CHANNEL)
 
 
-def _preferred(build: Build, *, shunned: bool) -> RepoDataRecord:
+def _preferred(build: Build, *, shunned: bool, by_line: bool) -> RepoDataRecord:
     """A copy of a channel's record with the order of preference in it, which channels leave open: builds for the GPU
-    before those for the CPU, and of those with one build number the one for the newest CUDA.
+    before those for the CPU, and with `by_line` of those with one build number the one for the newest CUDA.
     """
     from rattler import RepoDataRecord
 
     assert build.record is not None
     record = RepoDataRecord(build.record, build.record.file_name, build.record.url, build.record.channel)
     cuda = build.needs.cuda_newest
-    record.build_number = build.number * _LINES + (cuda.major * 100 + cuda.minor if build.gpu and cuda else 0)
+    if by_line and build.number < _MOST_NUMBER:
+        record.build_number = build.number * _LINES + (cuda.major * 100 + cuda.minor if build.gpu and cuda else 0)
     own = [] if build.gpu else build.record.track_features
     record.track_features = [*own, "cpu"] if shunned else own
     return record
+
+
+def offers(spec: str, package: tuple[str, str, str]) -> bool:
+    """Whether a virtual package (name, version, build) is one that `spec` admits."""
+    from rattler import MatchSpec, PackageRecord
+    from rattler.package import BuildString
+
+    name, version, build = package
+    return MatchSpec(spec).matches(PackageRecord(name, version, BuildString(build), 0, "noarch", noarch="generic"))
 
 
 def matches(spec: str, candidate: Candidate) -> bool:

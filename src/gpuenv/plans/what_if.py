@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import msgspec
 
 from gpuenv.channels.assumptions import with_assumptions
+from gpuenv.channels.conda.view import Channels
 from gpuenv.errors import NoPlanError, RequestError
 from gpuenv.facts.architectures import find_capability
 from gpuenv.facts.toolkits import driver_cuda, load_toolkits, toolkit_driver
-from gpuenv.model import GpuPolicy, Machine, Request, Silence, WhatIf
+from gpuenv.model import GpuPolicy, Machine, Request, WhatIf
 from gpuenv.plans.candidates import Tier
 from gpuenv.plans.knowledge import Knowledge
 from gpuenv.plans.layer import Layer, choose_layer, gpu_spots
@@ -20,7 +21,7 @@ from gpuenv.plans.ordering import version_key
 from gpuenv.plans.pythons import PythonChoice
 from gpuenv.plans.setting import Setting
 from gpuenv.plans.specs import spec_name
-from gpuenv.plans.wanting import open_channels_once, wanted_of, with_python
+from gpuenv.plans.wanting import wanted_of, with_python
 from gpuenv.rules.reading import cuda_gpus, driver_system, numbered_driver
 from gpuenv.versions import DriverVersion
 
@@ -41,16 +42,22 @@ class _Change:
 
 
 def what_would_change(
-    request: Request, machines: Sequence[Machine], *, python: str, pythons: Sequence[str] = (), best: int = 2
+    request: Request,
+    machines: Sequence[Machine],
+    *,
+    python: str,
+    pythons: Sequence[str] = (),
+    best: int = 2,
+    channels: Channels | None = None,
 ) -> tuple[WhatIf, ...]:
     """The single changes that would alter the answer most, the greatest gain first, at most `best` of them.
 
     Each is found by choosing the builds anew under that change, from what the catalog knows; `uv` is not asked.
-    `python` is the one that is planned for (3.11), `pythons` are the others that could be: all by default. Works where
-    there is no plan as well: then a change counts that makes one.
+    `python` is the one that is planned for (3.11), `pythons` are the others that could be: all by default. `channels`
+    are the conda channels of the request, which are open. Works where there is no plan as well: then a change counts
+    that makes one.
     """
-    knowledge = Knowledge()
-    open_channels_once(knowledge, request, offline=True, report=Silence())
+    knowledge = Knowledge(channels=channels)
     now = _layer(_Change(words="", request=request, machines=tuple(machines), python=python), knowledge)
     found: list[tuple[tuple[int, ...], WhatIf]] = []
     drivers = _newer_drivers(request, tuple(machines), python) if request.gpu is not GpuPolicy.NEVER else ()

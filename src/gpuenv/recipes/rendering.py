@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,7 +96,7 @@ def render(recipe: Path, variants: tuple[Path, ...], *, platform: str | None, v3
     if not kept:
         raise RequestError(f"the recipe `{recipe}` skips all of its variants")
     origin = Origin(recipe=recipe, variants=variants, platform=platform, v3=v3)
-    rendered = tuple(_rendered(one, place, origin, config, used) for place, one in kept)
+    rendered = _once_each([_rendered(one, place, origin, config, used) for place, one in kept])
     _refuse_same_names(rendered)
     return rendered
 
@@ -205,12 +205,26 @@ def _key(variant: Mapping[str, str]) -> tuple[Any, ...]:
     return tuple(sorted(variant.items()))
 
 
+def _identity(one: Rendered) -> tuple[str | None, ...]:
+    return (one.name, one.version, one.build, one.variant.get("target_platform"))
+
+
+def _once_each(found: Sequence[Rendered]) -> tuple[Rendered, ...]:
+    """Without the second and later renderings of what is the same package: rattler-build renders each output for each
+    variant, and those that use no key that differs come out alike.
+    """
+    first: dict[tuple[Any, ...], Rendered] = {}
+    for one in found:
+        first.setdefault((_identity(one), _key(one.variant)), one)
+    return tuple(first.values())
+
+
 def _refuse_same_names(found: tuple[Rendered, ...]) -> None:
-    names = [(one.name, one.version, one.build, one.variant.get("target_platform")) for one in found]
-    for one in names:
+    names = [_identity(one) for one in found]
+    for one, rendered in zip(names, found, strict=True):
         if names.count(one) > 1:
             raise RequestError(
-                f"several variants are all named `{'-'.join(one[:3])}`",
+                f"several variants are all named `{rendered.name}-{rendered.version}-{rendered.build}`",
                 hints=("let `build.string` differ between them, or leave it out",),
             )
 

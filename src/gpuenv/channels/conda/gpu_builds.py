@@ -33,7 +33,9 @@ _MARKED = re.compile(
 )
 _CONDITION = re.compile(r"\[.*\bwhen\s*=", re.DOTALL)
 _OTHER_PACKAGES = re.compile(r"hip|hip-.*|rocm|rocm-.*|amdhip.*|rocblas|miopen.*|intel-sycl-rt|dpcpp.*", re.ASCII)
-_OTHER_GPU = re.compile(r"rocm|hip(?=\d|_|$)|xpu|sycl|mps", re.ASCII)
+_OTHER_GPU = re.compile(
+    r"(?:^|(?<=[-_.]))(?:rocm|hip(?![a-gi-z])|xpu(?![a-z])|sycl|mps(?![a-z]))", re.ASCII | re.MULTILINE
+)
 _FOR_CPU = re.compile(r"(?:^|[-_.])(?:cpu|mkl|eigen)(?![a-z])|cpu", re.ASCII)
 # `_py311h0a1b2c3` in `cuda126_py311h0a1b2c3_200`: of which Python a build is, and its hash.
 _OF_PYTHON = re.compile(r"(?:(?:^|_)py\d[\d.]*)?(?:(?<=\d)|_|^)h[0-9a-f]{7}(?=_|$)|(?:^|_)py\d[\d.]*(?=_|$)", re.ASCII)
@@ -64,10 +66,10 @@ def _may_be_marked(name: str, records: Sequence[RepoDataRecord]) -> bool:
     depends: set[str] = set()
     for record in records:
         depends.update(record.depends)
-    if any(_asks_for_cuda(text) or _selects_gpu(text) for text in depends):
+    if any(_asks_for_cuda(text) or _selects_gpu(text) or _is_of_others(text) for text in depends):
         return True
     builds = "\n".join(record.file_name[len(name) :].rpartition("-")[2] for record in records).lower()
-    return bool(_MARKED.search(builds)) and any(map(_is_marked, records))
+    return bool(_OTHER_GPU.search(builds)) or (bool(_MARKED.search(builds)) and any(map(_is_marked, records)))
 
 
 def builds_of_records(records: Iterable[RepoDataRecord]) -> tuple[Build, ...]:
@@ -119,10 +121,14 @@ def _asks_for_cuda(text: str) -> bool:
     return (name.startswith("__cuda") or is_cuda_package(name)) and not _CONDITION.search(text)
 
 
+def _is_of_others(text: str) -> bool:
+    return _OTHER_PACKAGES.fullmatch(_first_word(text)) is not None
+
+
 def _other_vendors(record: RepoDataRecord) -> tuple[str, ...]:
     """Whose GPUs a build is for, where these are not NVIDIA's, by its build string and what it depends on."""
     build = str(record.build).lower()
-    if not (_OTHER_GPU.search(build) or any(_OTHER_PACKAGES.fullmatch(_first_word(text)) for text in record.depends)):
+    if not (_OTHER_GPU.search(build) or any(map(_is_of_others, record.depends))):
         return ()
     return ("SYCL",) if re.search(r"xpu|sycl", build) else ("Metal",) if "mps" in build else ("ROCm",)
 

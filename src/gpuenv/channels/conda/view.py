@@ -167,7 +167,7 @@ class ChannelView:
         places = (self.channels.placed[name],) if name in self.channels.placed else self.channels.places
         addresses = [place.fetch_address for place in places]
         try:
-            asked = PackageName(name)
+            asked = PackageName(name).normalized
         except InvalidPackageNameError:
             # Some record depends on what is no name, and nothing can be had of it.
             return ()
