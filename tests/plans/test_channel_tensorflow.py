@@ -81,3 +81,10 @@ def test_switching_the_variant_leaves_keras_where_it_is(channel: Path) -> None:
     assert kept[1] <= kept[0] | {one.url for one in after.conda if one.name == "mkl"}
     back = plan_for(channel, A100, "keras", "tensorflow=*=gpu_*", keep=after)
     assert variant(back) == variant(before)
+
+
+def test_another_build_is_taken_of_the_same_release_where_there_is_one(channel: Path) -> None:
+    """TensorFlow 2.4.1 for the GPU becomes 2.4.1 with MKL, not the newest release."""
+    before = plan_for(channel, PASCAL, "keras", "tensorflow=2.4.1=gpu_*")
+    after = plan_for(channel, PASCAL, "keras", "tensorflow=*=mkl_*", keep=before)
+    assert (variant(before), variant(after)) == (("2.4.1", "gpu"), ("2.4.1", "mkl"))

@@ -50,6 +50,31 @@ def test_places_that_are_condas(tmp_path: Path, path: str) -> None:
     refused(LittleWheel(files={**MODULE, f"toy-1.0.data/{path}": b"evil"}), tmp_path, FormatError)
 
 
+@pytest.mark.parametrize("tag", ["py3-none-any", "cp311-cp311-manylinux_2_17_x86_64", "cp311-cp311-win_amd64"])
+@pytest.mark.parametrize("name", ["python", "Python3", "python3.11", "pydoc", "pydoc3.11", "2to3-3.11", "idle3"])
+def test_commands_that_are_pythons_own(tmp_path: Path, tag: str, name: str) -> None:
+    """`python` of a wheel would take the place of the interpreter, be it an entry point or a script."""
+    entries = f"[console_scripts]\n{name} = toy:main\n"
+    said = refused(LittleWheel(tag=tag, files=MODULE, entry_points=entries), tmp_path / "a", FormatError)
+    assert f"belongs to Python itself `{name}`" in said
+    scripts = {**MODULE, f"toy-1.0.data/scripts/{name}": b"#!python\n"}
+    assert "belongs to Python" in refused(LittleWheel(tag=tag, files=scripts), tmp_path / "b", FormatError)
+
+
+@pytest.mark.parametrize("path", ["bin/python3", "python.exe", "lib/python3.11/os.py", "lib/libpython3.11.so.1.0"])
+def test_files_that_are_pythons_own(tmp_path: Path, path: str) -> None:
+    """The same as data."""
+    refused(LittleWheel(files={**MODULE, f"toy-1.0.data/data/{path}": b"evil"}), tmp_path, FormatError)
+
+
+@pytest.mark.parametrize("name", ["pip", "pip3.11", "python-argcomplete-check", "pythonista", "pytest"])
+def test_commands_that_only_look_like_pythons(tmp_path: Path, name: str) -> None:
+    """Those stay."""
+    entries = f"[console_scripts]\n{name} = toy:main\n"
+    path = LittleWheel(files=MODULE, entry_points=entries).write(tmp_path)
+    assert package_wheel(str(path), tmp_path / "channel", cache=False).package.name == "toy"
+
+
 def test_links_are_refused(tmp_path: Path) -> None:
     """A symbolic link in a wheel is no file, wherever it leads."""
     said = refused(LittleWheel(files=MODULE, links={"toy/link": "/etc/passwd"}), tmp_path, FormatError)

@@ -20,6 +20,7 @@ from artifacts.range_server import RangeServer
 from audits.gpu_packages import audit, gpu_library, rules
 from gpuenv.errors import GpuenvError, IntegrityError, RequestError
 from gpuenv.model import BuiltKind, WheelReport
+from gpuenv.recipes.indexing import index_channel
 from gpuenv.recipes.wheel import package_wheel
 from little_channel import python_package, write_package
 from recipes.little_wheels import LittleWheel, compile_extension
@@ -207,14 +208,63 @@ def test_a_native_wheel_installs_and_runs(tmp_path: Path) -> None:
         ),
         (
             LittleWheel(tag="cp38-abi3-win_amd64", files={"toy/toy.py": b""}, requires_python=">=3.8,!=3.11.1"),
-            ["python >=3.11,<3.12.0a0,!=3.11.1", "python_abi 3.11.* *_cp311"],
+            ["python >=3.8,!=3.11.1"],
+        ),
+        (
+            LittleWheel(tag="cp310-abi3-macosx_11_0_arm64", files={"toy/toy.py": b""}, requires_python=">=3.8,<4"),
+            ["python >=3.10,<4", "__osx >=11.0"],
+        ),
+        (
+            LittleWheel(tag="cp311-cp311-macosx_10_9_x86_64.macosx_11_0_arm64", files={"toy/toy.py": b""}),
+            ["python >=3.11,<3.12.0a0", "python_abi 3.11.* *_cp311", "__osx >=10.9"],
         ),
     ],
 )
 def test_what_native_wheels_ask_for(tmp_path: Path, wheel: LittleWheel, expected: list[str]) -> None:
     """Python and ABI by the tags, the C library by tag and symbols, driver and GPUs by the code inside."""
     python = None if wheel.tag.startswith("cp312") else "3.11"
-    assert list(packaged(wheel, tmp_path, python=python).package.depends) == expected
+    platform = "macos-x86_64" if "macosx_10_9" in wheel.tag else None
+    assert list(packaged(wheel, tmp_path, python=python, platform=platform).package.depends) == expected
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="makes a wheel for Linux")
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs a compiler")
+def test_a_wheel_of_the_stable_abi_is_for_all_later_pythons(tmp_path: Path) -> None:
+    """It is `noarch: python` in the directory of its platform (CEP 20), is indexed there, installs and runs."""
+    built = compile_extension(tmp_path)
+    if built is None:
+        pytest.skip("needs the headers of Python")
+    machine = platform.machine()
+    wheel = LittleWheel(
+        tag=f"cp38-abi3-manylinux_2_17_{machine}",
+        files={"_toy.abi3.so": built, "toy.py": b"import _toy\ndef main():\n    print(_toy.answer())\n"},
+        entry_points="[console_scripts]\ntoy=toy:main\n",
+    )
+    report = packaged(wheel, tmp_path)
+    subdir = "linux-64" if machine == "x86_64" else f"linux-{machine}"
+    assert report.package.file == f"{subdir}/toy-1.0-cp38_abi3_0.conda"
+    info = info_of(tmp_path / "channel" / report.package.file, tmp_path)
+    assert (info["index.json"]["noarch"], info["index.json"]["subdir"]) == ("python", subdir)
+    assert info["link.json"]["noarch"] == {"type": "python", "entry_points": ["toy = toy:main"]}
+    indexed = index_channel(tmp_path / "channel")
+    assert indexed.problems == ()
+    assert {one.subdir: one.packages for one in indexed.subdirs} == {subdir: 1, "noarch": 0}
+    assert rules(audit(tmp_path / "channel")) == []
+    prefix = installed(tmp_path, report.package.file)
+    assert run(prefix, "toy") == "42"
+    assert {"../../../bin/toy", "_toy.abi3.so"} <= check_record(prefix, wheel.info) | {"../../../bin/toy"}
+
+
+def test_names_keep_their_spelling(tmp_path: Path) -> None:
+    """conda tells dots, `-` and `_` apart, so they stay, in lower case; requirements on one package are one."""
+    wheel = LittleWheel(
+        name="Zope.Toy_x",
+        requires=("Zope.Interface>=5", "zope-interface<8", "ruamel.yaml", "typing_extensions", "flash_attn"),
+        files={"toy.py": b""},
+    )
+    package = packaged(wheel, tmp_path, platform="linux-x86_64").package
+    assert package.file == "noarch/zope.toy_x-1.0-py_0.conda"
+    assert package.depends[1:] == ("flash-attn", "ruamel.yaml", "typing_extensions", "zope.interface >=5,<8")
 
 
 def test_the_cuda_of_a_wheel_is_in_its_build_string(tmp_path: Path) -> None:
@@ -278,7 +328,7 @@ def test_a_name_is_asked_of_the_users_index(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("UV_DEFAULT_INDEX", (tmp_path / "links").as_uri())
     monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path / "links"))
     newest = package_wheel("little-toy-of-tests", tmp_path / "channel", cache=False, offline=True)
-    assert newest.package.file == "noarch/little-toy-of-tests-2.0-py_0.conda"
+    assert newest.package.file == "noarch/little_toy_of_tests-2.0-py_0.conda"
     older = package_wheel("little-toy-of-tests", tmp_path / "channel", release="1.0", cache=False, offline=True)
     assert older.package.version == "1.0"
 

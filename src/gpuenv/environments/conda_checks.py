@@ -12,10 +12,10 @@ import os
 import posixpath
 import re
 import stat
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
@@ -23,11 +23,14 @@ from gpuenv.artifacts.listed_files import Boundary, read_regular
 from gpuenv.errors import FormatError, IntegrityError
 from gpuenv.model import LockedConda, printable
 
-__all__ = ["LinkOut", "PackageFacts", "WasTouched", "check_package", "check_together", "refuse_outside"]
+__all__ = ["LinkOut", "PackageFacts", "WasTouched", "check_package", "refused"]
 
 _MOST_BYTES = 256 << 20
 _LIBRARY = "lib/python/site-packages"
-_OURS = re.compile(r"\.gpuenv(/.*)?|conda-meta(/(history|state|[^/]*\.json))?", re.IGNORECASE)
+_SCRIPTS = "Scripts" if os.name == "nt" else "bin"
+_OURS = re.compile(r"(\.gpuenv|conda-meta)(/.*)?", re.IGNORECASE)
+_OF_PACKAGE = re.compile(r"info/.*", re.DOTALL)
+_VERSIONED = re.compile(r"lib/python\d+\.\d+t?/site-packages/")
 _COMMAND = re.compile(r"\s*(?P<command>[^\s=/\\:]+)\s*=\s*[^\s;'\"()]+\s*(\[.*\])?\s*", re.ASCII)
 _SCRIPT = re.compile(r"(?:bin|Scripts)/\.(?P<name>.+)-(?P<when>post-link|pre-unlink|pre-link)\.(?:sh|bat)")
 
@@ -49,9 +52,14 @@ class LinkOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackageFacts:
-    """Where the files of a package go, and what to say of it. In `paths`, `lib/python` stands for any version."""
+    """Where the files of a package go, and what to say of it. In `paths`, `lib/python` stands for any version.
+
+    `links` are the links within the environment by where they lead to, `commands` the entry points by their names.
+    """
 
     paths: tuple[str, ...]
+    links: dict[str, str] = field(default_factory=dict)
+    commands: tuple[str, ...] = ()
     links_out: tuple[LinkOut, ...] = ()
     scripts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -66,9 +74,9 @@ class _Index(msgspec.Struct, kw_only=True):
 
 class _Entry(msgspec.Struct, kw_only=True, rename={"path": "_path"}):
     path: str
-    path_type: str = "hardlink"
+    path_type: Literal["hardlink", "softlink", "directory"] = "hardlink"
     prefix_placeholder: str | None = None
-    size_in_bytes: int | None = None
+    size_in_bytes: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
 class _Paths(msgspec.Struct, kw_only=True):
@@ -99,55 +107,44 @@ def check_package(directory: Path, locked: LockedConda, *, newest: int | None = 
             hints=("tell those who keep the channel",),
         )
     is_python = index.noarch == "python"
-    if is_python:
-        _check_commands(directory, locked)
+    commands = _commands(directory, locked) if is_python else ()
     inside = Boundary(directory, directory)
     paths: list[str] = []
-    links: list[LinkOut] = []
+    links: dict[str, str] = {}
+    links_out: list[LinkOut] = []
     notes: list[str] = []
+    rewritten: set[str] = set()
     for entry in _entries(directory, locked):
         if reason := _no_path(entry.path):
-            raise _refused(locked, f"`{printable(entry.path)}` {reason}")
+            raise refused(locked, f"`{printable(entry.path)}` {reason}")
         place = _place(entry.path, is_python=is_python)
         if not inside.holds(str(directory / entry.path)):
-            raise _refused(locked, f"`{printable(entry.path)}` lies behind a link that leads out of the package")
+            raise refused(locked, f"`{printable(entry.path)}` lies behind a link that leads out of the package")
         paths.append(place)
+        if entry.prefix_placeholder is not None:
+            rewritten.add(place)
         status = _look(directory, entry, locked, newest=newest)
         if stat.S_ISLNK(status.st_mode):
-            links += _links_out(directory, entry, place, locked)
+            target = _target(directory, entry, place, locked)
+            if isinstance(target, LinkOut):
+                links_out.append(target)
+            else:
+                links[place] = target
         elif entry.size_in_bytes is not None and status.st_size != entry.size_in_bytes:
             if newest is not None and status.st_mtime_ns > newest:
                 raise WasTouched
             notes.append(f"`{entry.path}` has {status.st_size} bytes, where its list says {entry.size_in_bytes}")
-    scripts = tuple(script["when"] for path in paths if (script := _SCRIPT.fullmatch(path)))
-    return PackageFacts(paths=tuple(paths), links_out=tuple(links), scripts=scripts, notes=tuple(notes))
-
-
-def check_together(packages: Iterable[tuple[LockedConda, PackageFacts]]) -> None:
-    """IntegrityError where a package would put a file through a link of another that leads out."""
-    every = list(packages)
-    links = {link.path: (locked, link) for locked, facts in every for link in facts.links_out}
-    if not links:
-        return
-    for locked, facts in every:
-        for path in facts.paths:
-            above = path
-            while above := posixpath.dirname(above):
-                if above in links:
-                    owner, link = links[above]
-                    raise _refused(
-                        locked,
-                        f"`{printable(path)}` would lie behind `{printable(link.path)}` of {owner.name}, which "
-                        f"leads to `{printable(link.target)}`",
-                    )
-
-
-def refuse_outside(prefix: Path, locked: LockedConda, facts: PackageFacts) -> None:
-    """IntegrityError where a file would lie behind a link of `prefix` that leads out of it."""
-    inside = Boundary(prefix, prefix)
-    for path in facts.paths:
-        if not inside.holds(str(prefix / path)):
-            raise _refused(locked, f"`{printable(path)}` would lie behind a link that leads out of the environment")
+    if len({*paths}) < len(paths) and (twice := [path for path in rewritten if paths.count(path) > 1]):
+        # The second would be written through the first, which may be a file of the cache.
+        raise refused(locked, f"it lists `{printable(min(twice))}` twice")
+    return PackageFacts(
+        paths=tuple(paths),
+        links=links,
+        commands=commands,
+        links_out=tuple(links_out),
+        scripts=tuple(script["when"] for path in paths if (script := _SCRIPT.fullmatch(path))),
+        notes=tuple(notes),
+    )
 
 
 def _entries(directory: Path, locked: LockedConda) -> Iterator[_Entry]:
@@ -171,6 +168,8 @@ def _no_path(path: str) -> str | None:
         return "lies outside of the environment"
     if posixpath.normpath(path) != path:
         return "is not written plainly"
+    if _OF_PACKAGE.fullmatch(path):
+        return "is what the package says of itself"
     if _OURS.fullmatch(path):
         return "belongs to conda or gpuenv itself"
     return None
@@ -181,8 +180,8 @@ def _place(path: str, *, is_python: bool) -> str:
     if is_python and path.startswith("site-packages/"):
         return f"{_LIBRARY}/{path.removeprefix('site-packages/')}"
     if is_python and path.startswith("python-scripts/"):
-        return f"bin/{path.removeprefix('python-scripts/')}"
-    return path
+        return f"{_SCRIPTS}/{path.removeprefix('python-scripts/')}"
+    return _VERSIONED.sub(f"{_LIBRARY}/", path, count=1)
 
 
 def _look(directory: Path, entry: _Entry, locked: LockedConda, *, newest: int | None) -> os.stat_result:
@@ -192,39 +191,43 @@ def _look(directory: Path, entry: _Entry, locked: LockedConda, *, newest: int | 
     except OSError as error:
         if newest is not None:
             raise WasTouched from error
-        raise _refused(locked, f"it lists `{printable(entry.path)}`, which it does not hold") from error
+        raise refused(locked, f"it lists `{printable(entry.path)}`, which it does not hold") from error
     kind = status.st_mode
     if newest is not None and stat.S_ISREG(kind) and status.st_mtime_ns > newest:
         raise WasTouched
     if stat.S_ISLNK(kind):
         if entry.prefix_placeholder is not None:
-            raise _refused(locked, f"`{printable(entry.path)}` is a link, and its list calls it a text to be changed")
+            raise refused(locked, f"`{printable(entry.path)}` is a link, and its list calls it a text to be changed")
     elif entry.path_type == "softlink" or not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
-        raise _refused(locked, f"`{printable(entry.path)}` is not of the kind that its list says")
+        raise refused(locked, f"`{printable(entry.path)}` is not of the kind that its list says")
     if entry.prefix_placeholder == "":
-        raise _refused(locked, f"`{printable(entry.path)}` has an empty placeholder for the environment's path")
+        raise refused(locked, f"`{printable(entry.path)}` has an empty placeholder for the environment's path")
     return status
 
 
-def _links_out(directory: Path, entry: _Entry, place: str, locked: LockedConda) -> Iterator[LinkOut]:
+def _target(directory: Path, entry: _Entry, place: str, locked: LockedConda) -> str | LinkOut:
+    """Where a link leads, from the environment."""
     target = os.readlink(directory / entry.path).replace(os.sep, "/")  # noqa: PTH115  (a Path would lose `./`)
     if target.startswith("/") or re.match(r"[A-Za-z]:", target):
-        yield LinkOut(path=place, target=target)
-        return
+        return LinkOut(path=place, target=target)
     end = posixpath.normpath(posixpath.join(posixpath.dirname(place), target))
     if end == ".." or end.startswith("../"):
-        raise _refused(locked, f"the link `{printable(entry.path)}` leads to `{printable(target)}`, out of there")
+        raise refused(locked, f"the link `{printable(entry.path)}` leads to `{printable(target)}`, out of there")
+    return end
 
 
-def _check_commands(directory: Path, locked: LockedConda) -> None:
-    """The commands of a package for any Python become files in `bin`."""
+def _commands(directory: Path, locked: LockedConda) -> tuple[str, ...]:
+    """The commands of a package for any Python, which become files in `bin`."""
     if not (directory / "info" / "link.json").exists():
-        return
+        return ()
     noarch = _read(directory, "link.json", _Link, locked).noarch
+    names: list[str] = []
     for text in noarch.entry_points if noarch else ():
         found = _COMMAND.fullmatch(text)
         if found is None or found["command"] in {".", ".."}:
-            raise _refused(locked, f"its command `{printable(text)}` is none")
+            raise refused(locked, f"its command `{printable(text)}` is none")
+        names.append(found["command"])
+    return tuple(dict.fromkeys(names))
 
 
 def _read(directory: Path, name: str, kind: type[Document], locked: LockedConda) -> Document:
@@ -238,7 +241,8 @@ def _read(directory: Path, name: str, kind: type[Document], locked: LockedConda)
         raise FormatError(f"`{locked.filename}` has no `info/{name}` that can be read", reasons=(said,)) from error
 
 
-def _refused(locked: LockedConda, reason: str) -> IntegrityError:
+def refused(locked: LockedConda, reason: str) -> IntegrityError:
+    """The error for a package that may not go into an environment, for `reason`."""
     return IntegrityError(
         f"`{locked.filename}` may not be installed",
         reasons=(reason,),

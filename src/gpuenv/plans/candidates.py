@@ -209,8 +209,7 @@ def find_candidates(specs: tuple[GpuSpec, ...], setting: Setting) -> Candidates:
     requested = {spec.name for spec in specs} | {spec.project.name for spec in specs}
     there = [spec for spec in specs if spec.from_channel]
     # Who names a file by its hash, as explicit lists do, has no choice that a look inside could serve.
-    looked_into = {spec.name for spec in there if not _HASHED.search(spec.conda)} - {"python"}
-    found = Candidates(setting, asked=frozenset(looked_into))
+    found = Candidates(setting, asked=frozenset(spec.name for spec in there if not _HASHED.search(spec.conda)))
     # Who asks for a build number means the channel's own.
     found.by_number = frozenset(spec.name for spec in there if "build_number" in spec.conda)
     for name in sorted({spec.name for spec in there}):

@@ -45,22 +45,9 @@ def _conda_along(moving: Iterable[str], keep: Plan) -> set[str]:
     return found
 
 
-def kept_conda(keep: Plan | None, wanted: Wanted, renew: frozenset[str]) -> tuple[LockedConda, ...]:
-    """The conda packages of `keep` that stay where they can: all but those in `renew` and those of which the request
-    wants something else now.
-    """
-    if keep is None:
-        return ()
-    from rattler import MatchSpec, PackageRecord
-    from rattler.package import BuildString
-
-    specs = {spec.name: MatchSpec(spec.conda) for spec in wanted.gpu if spec.from_channel}
-
-    def stays(one: LockedConda) -> bool:
-        record = PackageRecord(one.name, one.version, BuildString(one.build), 0, one.subdir)
-        return one.name not in renew and (one.name not in specs or specs[one.name].matches(record))
-
-    return tuple(filter(stays, keep.conda))
+def kept_conda(keep: Plan | None, renew: frozenset[str]) -> tuple[LockedConda, ...]:
+    """The conda packages of `keep` that stay where they can, or at least in their release: all but those in `renew`."""
+    return tuple(one for one in keep.conda if one.name not in renew) if keep else ()
 
 
 def _is_still_wanted(package: PlannedPackage, wanted: Wanted) -> bool:

@@ -172,9 +172,16 @@ def _solve_tier(
 ) -> Layer:
     wanted = [spec.conda for spec in specs]
 
-    def solve(gpu_only: Collection[str]) -> Layer:
+    def solve(gpu_only: Collection[str], *, thorough: bool = True) -> Layer:
         found = solve_layer(
-            candidates, wanted, bounds=bounds, worst=worst, prefer_gpu=prefer_gpu, gpu_only=gpu_only, made=made
+            candidates,
+            wanted,
+            bounds=bounds,
+            worst=worst,
+            prefer_gpu=prefer_gpu,
+            gpu_only=gpu_only,
+            made=made,
+            thorough=thorough,
         )
         picks = found.picks
         # rattler gives the same set in any order; what was asked for comes first, as it was typed.
@@ -199,7 +206,7 @@ def _solve_tier(
     # A solve of the catalog's builds takes some milliseconds, one over a large channel half a second.
     for left in _fewer_at_a_time(on_gpu, _MOST_ATTEMPTS if candidates.view is None else _MOST_WITH_CHANNELS):
         with suppress(Unsolvable):
-            return solve(left)
+            return solve(left, thorough=False)
     return any_set
 
 

@@ -66,7 +66,7 @@ def make_plan(
     report.step("choosing builds for the machine")
     pythons = pythons_for(request, wanted, machine.platform, knowledge, interpreters)
     bounds = (*wanted.bounds, *kept_bounds(keep, wanted, renew))
-    kept = kept_conda(keep, wanted, renew)
+    kept = kept_conda(keep, renew)
     machines = (machine, *others)
 
     def setting_for(python: str) -> Setting:

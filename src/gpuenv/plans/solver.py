@@ -18,7 +18,7 @@ from gpuenv.errors import ToolError
 from gpuenv.plans.candidates import Candidate, Candidates, Tier
 
 if TYPE_CHECKING:
-    from rattler import Gateway, PackageName, RepoDataRecord
+    from rattler import Gateway, MatchSpec, PackageName, RepoDataRecord
     from rattler.platform import Platform
 
 __all__ = ["MadeRecords", "Solution", "Unsolvable", "matches", "offers", "solve_layer"]
@@ -61,6 +61,7 @@ class _Records:
     taken: dict[str, Candidate] = field(default_factory=dict)
     failure: Exception | None = None
     given: set[tuple[str, str]] = field(default_factory=set)
+    specs: dict[str, list[MatchSpec]] = field(default_factory=dict)
     newest: bool = True
     is_part: bool = False
 
@@ -94,13 +95,22 @@ class _Records:
         return [self._record(one, shun_cpu=has_gpu) for one in admitted]
 
     def kept(self) -> Iterator[RepoDataRecord]:
-        """The records of packages that stay where they can, as far as they may be taken."""
+        """The records of packages that stay where they can, as far as they may be taken; where a spec asks for another
+        build now, one of the same release.
+        """
         view = self.candidates.view
         for one in self.candidates.setting.kept if view else ():
             self.candidates.judge(one.name)
             judged = self.candidates.get(one.name)
             records = view.records(one.name) if judged is None and view else self.admitted(one.name, judged or [])
-            yield from (record for record in records if (record.file_name, record.subdir) == (one.filename, one.subdir))
+            asked = self.specs.get(one.name, ())
+            there = [
+                record
+                for record in records
+                if str(record.version) == one.version and all(record.matches(spec) for spec in asked)
+            ]
+            same = [record for record in there if (record.file_name, record.subdir) == (one.filename, one.subdir)]
+            yield from same or (sorted(there, key=lambda record: record.build_number)[-1:] if asked else ())
 
     def _record(self, one: Candidate, *, shun_cpu: bool) -> RepoDataRecord:
         # A build that is there for the sake of another package is taken where nothing else fits.
@@ -130,11 +140,13 @@ def solve_layer(
     bounds: Iterable[str] = (),
     gpu_only: Collection[str] = (),
     made: MadeRecords | None = None,
+    thorough: bool = True,
 ) -> Solution:
     """The newest set of builds that satisfies `specs`, from candidates no worse than `worst`.
 
     `bounds` hold for packages that others pull in; the packages in `gpu_only` may not fall to a CPU build. `made` keeps
-    the records for further solves of the same candidates. Raises `Unsolvable` when there is no such set, and what kept
+    the records for further solves of the same candidates; without `thorough` only the newest releases of packages that
+    are not judged take part. Raises `Unsolvable` when there is no such set, and what kept
     a channel from being read.
     """
     wanted, bounds = [*specs], [*bounds]
@@ -145,14 +157,15 @@ def solve_layer(
         prefer_gpu=prefer_gpu,
         gpu_only=gpu_only,
         made={} if made is None else made,
+        specs=_by_name(wanted),
     )
     try:
         found = _solve(source, wanted, bounds)
     except Unsolvable:
-        if not source.is_part:
+        if not (source.is_part and thorough):
             raise
         found = None
-    if found is None or (source.is_part and not _is_newest(found, wanted, source)):
+    if found is None or (thorough and source.is_part and not _is_newest(found, source)):
         # An older release of what comes along may be what a newer one of something else needs.
         source.newest = False
         source.given.clear()
@@ -206,15 +219,19 @@ def _solve(source: _Records, specs: list[str], bounds: list[str]) -> Solution:
     return Solution(picks=judged, others=tuple(record for record in picked if record.url not in source.taken))
 
 
-def _is_newest(found: Solution, specs: list[str], source: _Records) -> bool:
-    """Whether each judged package that was asked for has the newest release that its specs and the rules admit."""
+def _by_name(specs: list[str]) -> dict[str, list[MatchSpec]]:
     from rattler import MatchSpec
 
     wanted: dict[str, list[MatchSpec]] = {}
     for spec in specs:
         match = MatchSpec(spec)
         wanted.setdefault(match.name.normalized if match.name else "", []).append(match)
-    for name, matching in wanted.items():
+    return wanted
+
+
+def _is_newest(found: Solution, source: _Records) -> bool:
+    """Whether each judged package that was asked for has the newest release that its specs and the rules admit."""
+    for name, matching in source.specs.items():
         pick = found.picks.get(name)
         records = source.admitted(name, source.candidates.get(name, []))
         admitted = [one.version for one in records if all(spec.matches(one) for spec in matching)]

@@ -46,7 +46,8 @@ def read_packed(path: Path) -> Packed:
     ending = next(ending for ending in CONDA_ENDINGS if path.name.endswith(ending))
     if path.name.removesuffix(ending) != index.dist:
         raise FormatError(f"it says of itself that it is `{index.dist}`")
-    subdir = "noarch" if index.noarch else index.subdir
+    # Python packages for any Python may be for one platform alone (CEP 20).
+    subdir = index.subdir or ("noarch" if index.noarch else None)
     if subdir and subdir != path.parent.name:
         raise FormatError(f"it says that it is for `{subdir}` and lies in `{path.parent.name}`")
     return Packed(path=path, index=index, run_exports=_run_exports(info.get(RUN_EXPORTS, b"")))

@@ -36,6 +36,12 @@ _FORBIDDEN = re.compile(
     r"|etc/conda/.*|condabin/.*",
     re.IGNORECASE,
 )
+# Files of conda's own package `python`, on Linux, macOS and Windows.
+_OF_PYTHON = re.compile(
+    r"(?:bin|Scripts|python-scripts)/(?:pythonw?|pydoc|idle|2to3)[\d.-]*t?(?:-config)?(?:-script\.py|\.exe|\.bat|\.cmd)?"
+    r"|pythonw?[\d.]*t?\.(?:exe|dll)|lib/libpython[^/]*|lib/python\d[^/]*/(?!site-packages/).*",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +167,9 @@ def _script(wheel: OpenWheel, file: WheelFile, name: str, layout: Layout) -> Pla
 
 
 def entry_points(wheel: OpenWheel) -> tuple[str, ...]:
-    """The commands of a wheel as `name = module:object`, sorted; FormatError for what makes none."""
+    """The commands of a wheel as `name = module:object`, sorted; FormatError for what makes none, and for one that is
+    Python's own.
+    """
     text = wheel.text("entry_points.txt")
     if text is None:
         return ()
@@ -181,6 +189,7 @@ def entry_points(wheel: OpenWheel) -> tuple[str, ...]:
                     f"`entry_points.txt` of `{wheel.path.name}` names no command",
                     reasons=(printable(f"{name} = {value}"),),
                 )
+            _leave_python_alone(wheel, f"bin/{name}", name)
             found[name] = f"{name} = {target['module']}:{target['name']}"
     return tuple(found[name] for name in sorted(found))
 
@@ -244,11 +253,20 @@ def _check_places(wheel: OpenWheel, files: Sequence[Placed], layout: Layout) -> 
                 f"`{wheel.path.name}` has a file where only conda itself puts any",
                 reasons=(f"`{printable(file.path)}`",),
             )
+        _leave_python_alone(wheel, file.path, file.path)
         key = file.path if tells_case else file.path.casefold()
         if key in seen:
             reasons = (f"`{printable(file.path)}`",)
             raise FormatError(f"`{wheel.path.name}` has two files for one place", reasons=reasons)
         seen.add(key)
+
+
+def _leave_python_alone(wheel: OpenWheel, path: str, shown: str) -> None:
+    """A wheel that brings `python` or `pydoc` would take the place of the interpreter wherever it is installed."""
+    if _OF_PYTHON.fullmatch(path):
+        raise FormatError(
+            f"`{wheel.path.name}` has a file that belongs to Python itself", reasons=(f"`{printable(shown)}`",)
+        )
 
 
 def link_words(commands: Sequence[str]) -> dict[str, object]:

@@ -33,12 +33,16 @@ class Mapped:
 
 
 def conda_name(name: str) -> str:
-    """What a distribution is called in conda's world: as the catalog says (`torch` is `pytorch`), else the same.
-    NVIDIA's own wheels keep their names, since conda packages of the same libraries have other files.
+    """What a distribution is called in conda's world: as the catalog says (`torch` is `pytorch`), else as it is spelled
+    here, in lower case. conda tells dots, `-` and `_` in names apart, and has packages called `ruamel.yaml` and
+    `typing_extensions`. NVIDIA's own wheels keep their names, since conda packages of the same libraries have other
+    files.
     """
     plain = canonicalize_name(name)
     project = find_project(plain)
-    if project is None or project.library or not project.listed or plain.startswith(_OF_NVIDIA):
+    if project is None:
+        return name.lower()
+    if project.library or not project.listed or plain.startswith(_OF_NVIDIA):
         return plain
     return project.name if any(rule.wheel == plain for rule in project.builds) else plain
 
@@ -56,13 +60,13 @@ def map_requirements(
         mapped.notes.append(
             f"its requirements depend on the Python, so the package is for Python {destination.python} alone"
         )
-    merged: dict[str, list[str]] = {}
+    merged: dict[str, _Merged] = {}
     for one in wanted:
         if one.marker is None or one.marker.evaluate({**destination.marker_environment, "extra": ""}):
             _take(one, mapped, merged)
         elif "extra" not in str(one.marker) and _holds_elsewhere(one, destination):
             mapped.notes.append(f"left out, since it is for other systems: `{one}`")
-    mapped.depends = [f"{name} {','.join(dict.fromkeys(parts))}".strip() for name, parts in merged.items()]
+    mapped.depends = [f"{one.name} {','.join(dict.fromkeys(one.versions))}".strip() for one in merged.values()]
     return mapped
 
 
@@ -92,16 +96,25 @@ def _holds_elsewhere(one: Requirement, destination: Destination) -> bool:
     )
 
 
-def _take(one: Requirement, mapped: Mapped, merged: dict[str, list[str]]) -> None:
+@dataclass(frozen=True, slots=True)
+class _Merged:
+    """All that is required of one package. `name` is the first spelling that occurs."""
+
+    name: str
+    versions: list[str] = field(default_factory=list)
+
+
+def _take(one: Requirement, mapped: Mapped, merged: dict[str, _Merged]) -> None:
     name = conda_name(one.name)
-    if name != canonicalize_name(one.name):
+    if canonicalize_name(name) != canonicalize_name(one.name):
         mapped.notes.append(f"`{one.name}` is the conda package `{name}`")
     if one.extras:
         extras = ",".join(sorted(one.extras))
         mapped.notes.append(f"conda has no extras: `{one.name}[{extras}]` became `{name}`")
     if one.url:
         mapped.notes.append(f"conda packages name no addresses: `{one.name}` is required in any version")
-    merged.setdefault(name, []).extend([conda_versions(one.specifier)] if one.specifier else [])
+    same = merged.setdefault(canonicalize_name(name), _Merged(name))
+    same.versions.extend([conda_versions(one.specifier)] if one.specifier else [])
 
 
 def conda_versions(specifier: SpecifierSet) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from email.message import Message
 from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.utils import parse_wheel_filename
+from packaging.tags import Tag
+from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.version import Version
 
 from gpuenv.artifacts.conda_index import subdir_of
 from gpuenv.artifacts.conda_metadata import platform_fields
@@ -28,11 +30,15 @@ from gpuenv.versions import LibcVersion
 __all__ = ["Words", "words_of"]
 
 _ABI_BOUND = re.compile(r"cp(\d)(\d+)[dmut]*|abi3", re.ASCII)
+_MACOS = re.compile(r"macosx_(\d+)_(\d+)_", re.ASCII)
+_ANY_MACOS = "99.0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
-    """All of it. `python` is the one that the package is for, None for any (`noarch`)."""
+    """All of it. `python` is the one whose `site-packages` has the files, None where the client says which: then the
+    package is `noarch: python`, in a platform's directory as well (CEP 20).
+    """
 
     name: str
     version: str
@@ -64,7 +70,7 @@ class Words:
             "depends": list(self.depends),
             "license": self.licence,
             "name": self.name,
-            "noarch": "python" if self.subdir == "noarch" else None,
+            "noarch": "python" if self.python is None else None,
             "timestamp": timestamp * 1000,
             "version": self.version,
         }
@@ -92,28 +98,30 @@ def words_of(
     _check_fit(filename, destination)
     needs = needs_of(reading)
     native = bool(reading.files) or bool(artifact.platforms)
+    tags = parse_wheel_filename(filename)[-1]
+    stable = native and {tag.abi for tag in tags} == {"abi3"}
+    free = stable or not native
     bound = _python_clauses(wheel.metadata)
     pythons = reading.artifact.pythons
-    mapped = map_requirements(requirements_of(wheel.metadata), destination, any_python=not native, pythons=pythons)
-    is_noarch = not native
-    python = None if is_noarch and not mapped.by_python else destination.python
+    mapped = map_requirements(requirements_of(wheel.metadata), destination, any_python=free, pythons=pythons)
+    python = None if free and not mapped.by_python else destination.python
     uses = needs.uses_gpu and needs.gpu_support is not GpuSupport.THROUGH
     constraints = constraints_of(needs, destination.platform) if uses else CudaConstraints()
     # Its build string says that it is for CUDA, so machines without a GPU are not to be given it.
     bounds, constrains = constraints.placed(is_must=True, is_soft=soft_architectures)
     depends = (
-        *_python_depends(filename, python, bound, pythons, native=native),
+        *_python_depends(filename, python, bound, pythons, lowest=(artifact.pythons or ("3",))[0], native=native),
         *sorted(mapped.depends),
-        *_system_depends(needs, destination, native=native),
+        *_system_depends(needs, destination, tags, native=native),
         *bounds,
     )
     return Words(
-        name=conda_name(reading.artifact.name),
+        name=_name(wheel.metadata, artifact.name),
         version=str(artifact.version),
-        build=f"{f'{cuda_label(needs)}_' if uses else ''}py{(python or '').replace('.', '')}_{number}",
+        build=f"{f'{cuda_label(needs)}_' if uses else ''}{_of_python(python, tags, stable=stable)}_{number}",
         build_number=number,
-        subdir="noarch" if is_noarch else subdir_of(destination.platform),
-        python=None if is_noarch else destination.python,
+        subdir=subdir_of(destination.platform) if native else "noarch",
+        python=None if free else destination.python,
         depends=tuple(dict.fromkeys(depends)),
         constrains=constrains,
         kind=BuiltKind.GPU if uses else BuiltKind.PLAIN,
@@ -126,6 +134,19 @@ def words_of(
     )
 
 
+def _name(metadata: Message, plain: str) -> str:
+    """Its own name as its metadata spell it; the file name has `_` for `-`."""
+    told = first_value(metadata, "Name") or plain
+    return conda_name(told if canonicalize_name(told) == plain else plain)
+
+
+def _of_python(python: str | None, tags: Collection[Tag], *, stable: bool) -> str:
+    """`py311` for one Python, `cp38_abi3` for the stable ABI, of which a release may have several, else `py`."""
+    if python is None and stable:
+        return f"{min((tag.interpreter for tag in tags), key=lambda one: (len(one), one))}_abi3"
+    return f"py{(python or '').replace('.', '')}"
+
+
 def _remarks(constraints: CudaConstraints, needs: Needs) -> Iterator[str]:
     yield from (doubt.text for doubt in constraints.doubts)
     if needs.system_cuda:
@@ -135,7 +156,7 @@ def _remarks(constraints: CudaConstraints, needs: Needs) -> Iterator[str]:
 def _check_fit(filename: str, destination: Destination) -> None:
     tags = parse_wheel_filename(filename)[-1]
     newest = LibcVersion("2.99") if destination.system == "linux" else None
-    any_libc = replace(destination, glibc=newest, macos="99.0")
+    any_libc = replace(destination, glibc=newest, macos=_ANY_MACOS)
     if not set(any_libc.tags()) & tags:
         if any("musllinux" in tag.platform for tag in tags):
             reason = "it is for musl, and conda packages for Linux are for glibc"
@@ -165,10 +186,11 @@ def _python_depends(
     bound: SpecifierSet,
     pythons: Sequence[str] | None,
     *,
+    lowest: str,
     native: bool,
 ) -> Iterator[str]:
     if python is None:
-        yield f"python {conda_versions(bound) or _span(pythons)}"
+        yield f"python {conda_versions(_from_lowest(bound, lowest) if native else bound) or _span(pythons)}"
         return
     if pythons is not None and python not in pythons:
         raise RequestError(
@@ -185,15 +207,29 @@ def _python_depends(
         yield f"python_abi {python}.* *_cp{major}{minor}"
 
 
+def _from_lowest(bound: SpecifierSet, lowest: str) -> SpecifierSet:
+    """The bounds, and that of the tag instead of those that say less."""
+    least = Version(lowest)
+    kept = [one for one in bound if one.operator not in {">=", ">"} or Version(one.version) > least]
+    lower = [] if any(one.operator in {">=", ">"} for one in kept) else [f">={lowest}"]
+    return SpecifierSet(",".join((*lower, *map(str, kept))))
+
+
 def _span(pythons: Sequence[str] | None) -> str:
     return f">={pythons[0]}" if pythons else ">=3"
 
 
-def _system_depends(needs: Needs, destination: Destination, *, native: bool) -> Iterator[str]:
+def _system_depends(needs: Needs, destination: Destination, tags: Collection[Tag], *, native: bool) -> Iterator[str]:
     if not native:
         return
     if destination.system == "linux" and needs.glibc:
         yield f"__glibc >={needs.glibc}"
+    if destination.system == "macos":
+        fitting = set(replace(destination, macos=_ANY_MACOS).tags()) & set(tags)
+        found = [match for tag in fitting if (match := _MACOS.match(tag.platform))]
+        if found:
+            major, minor = min((int(one[1]), int(one[2])) for one in found)
+            yield f"__osx >={major}.{minor}"
 
 
 # ---- for people --------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from gpuenv.channels.catalog import Build
 from gpuenv.errors import FormatError
 from gpuenv.facts.frameworks import find_framework
 from gpuenv.facts.libraries import find_library
+from gpuenv.facts.plain_packages import carries_no_gpu_code
 from gpuenv.model import Artifact, ArtifactKind, GpuSupport, Jit, Needs, Reading
 
 if TYPE_CHECKING:
@@ -152,7 +153,8 @@ def _build(record: RepoDataRecord, known: dict[tuple[object, ...], Needs]) -> Bu
         known[key] = _needs(record, label, gpu=gpu, is_library=is_library)
     needs = known[key]
     framework = find_framework(name)
-    may_hold_code = not gpu and not is_library and record.subdir != "noarch" and framework is None
+    is_plain = name == "python" or carries_no_gpu_code(name)
+    may_hold_code = not (gpu or is_library or is_plain or framework) and record.subdir != "noarch"
     return Build(
         project=name,
         version=str(record.version),
