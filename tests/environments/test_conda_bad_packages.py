@@ -122,7 +122,12 @@ def made_again(package: LockedConda, **fields: Any) -> LockedConda:
         ("./a", "plainly"),
         ("conda-meta/history", "belongs"),
         ("conda-meta/good-1.0-0.json", "belongs"),
+        ("conda-meta/frozen", "belongs"),
+        ("conda-meta/pinned", "belongs"),
+        ("conda-meta", "belongs"),
+        ("conda-meta/deep/er", "belongs"),
         (".gpuenv/environment.json", "belongs"),
+        ("info/index.json", "says of itself"),
     ],
 )
 def test_paths_outside(there: Path, tmp_path: Path, ending: Any, path: str, word: str) -> None:
@@ -156,10 +161,9 @@ def test_absolute_links_are_told_and_nothing_goes_through_them(there: Path, tmp_
     outside = tmp_path / "outside"
     outside.mkdir()
     linking = made(LittlePackage(name="linking", files={"a": "1"}, links={"d": str(outside)}), tmp_path)
-    heard = Listener()
-    environments.replace(plan_of(linking), there, report=heard)
+    notes = environments.replace(plan_of(linking), there, report=Listener()).notes
     assert (there / "d").readlink() == outside
-    assert any("leads out" in line and str(outside) in line for line in heard.details)
+    assert any("leads out" in line and str(outside) in line for line in notes)
     through = made(LittlePackage(name="through", files={"d/evil": "e"}), tmp_path)
     for order in ((linking, through), (through, linking)):
         assert "would lie behind" in refused(there, *order)
@@ -235,21 +239,18 @@ def test_clashing_packages(there: Path, tmp_path: Path) -> None:
     """Of two packages with one path, one gets it, and it is told which; the same bytes twice are no clash."""
     one = made(LittlePackage(name="one", files={"share/x": "of one", "share/same": "same"}), tmp_path)
     two = made(LittlePackage(name="two", files={"share/x": "of two", "share/same": "same"}), tmp_path)
-    heard = Listener()
-    environments.replace(plan_of(one, two), there, report=heard)
+    notes = environments.replace(plan_of(one, two), there, report=Listener()).notes
     winner = (there / "share" / "x").read_text().removeprefix("of ")
     loser = {"one": "two", "two": "one"}[winner]
-    told = [line for line in heard.details if "share/" in line]
-    assert told == [f"`share/x` is in `{winner}` and `{loser}`: that of `{winner}` was taken"]
+    assert notes == (f"`share/x` is in `{winner}` and `{loser}`: that of `{winner}` was taken",)
 
 
 def test_a_file_where_another_package_has_a_directory(there: Path, tmp_path: Path) -> None:
     """A path that is a file of one package and a directory of another: one is put aside, and it is told."""
     one = made(LittlePackage(name="one", files={"x": "file"}), tmp_path)
     two = made(LittlePackage(name="two", files={"x/y": "below"}), tmp_path)
-    heard = Listener()
-    environments.replace(plan_of(one, two), there, report=heard)
-    assert any("was put aside" in line for line in heard.details)
+    notes = environments.replace(plan_of(one, two), there, report=Listener()).notes
+    assert any("was put aside" in line for line in notes)
     assert (there / "x").exists()
 
 
@@ -270,10 +271,10 @@ def test_scripts_are_never_run(there: Path, tmp_path: Path) -> None:
     names = {f"bin/.bad-{when}.sh" for when in ("post-link", "pre-unlink", "pre-link")}
     package = LittlePackage(name="bad", files=dict.fromkeys(names, text), executable=frozenset(names))
     plan = plan_of(made(package, tmp_path))
-    heard = Listener()
-    environments.replace(plan, there, report=heard)
-    assert sum("script, which is not run" in line for line in heard.details) == 3
-    environments.replace(plan_of(made(LittlePackage(name="good", files={"a": "1"}), tmp_path)), there, report=heard)
+    notes = environments.replace(plan, there, report=Listener()).notes
+    assert sum("script, which is not run" in line for line in notes) == 3
+    good = plan_of(made(LittlePackage(name="good", files={"a": "1"}), tmp_path))
+    environments.replace(good, there, report=Listener())
     environments.remove(there)
     assert not mark.exists()
 
@@ -283,6 +284,20 @@ def test_commands_outside(there: Path, tmp_path: Path, command: str) -> None:
     """The name of a command is that of a file in `bin`, nothing more."""
     package = LittlePackage(name="bad", noarch="python", files={"site-packages/m.py": ""}, entry_points=[command])
     assert "is none" in refused(there, made(package, tmp_path))
+
+
+@pytest.mark.parametrize("said", [{"path_type": "banana"}, {"size_in_bytes": -5}, {"size_in_bytes": "1"}])
+def test_entries_that_say_nonsense(there: Path, tmp_path: Path, said: dict[str, Any]) -> None:
+    """A kind of file that nobody knows and a size below nothing break the format."""
+    package = LittlePackage(name="bad", files={"a": "1"}, paths=[{**entry("a", b"1"), **said}])
+    refused(there, made(package, tmp_path), kind=FormatError)
+
+
+def test_a_text_listed_twice(there: Path, tmp_path: Path) -> None:
+    """A file that is rewritten where the same list has it linked would be written through the link, and is refused."""
+    text = entry("a", b"/x/y", file_mode="text", prefix_placeholder="/x/y")
+    package = LittlePackage(name="bad", files={"a": "/x/y"}, paths=[entry("a", b"/x/y"), text])
+    assert "twice" in refused(there, made(package, tmp_path))
 
 
 @pytest.mark.parametrize("name", ["index.json", "paths.json"])

@@ -428,6 +428,38 @@ def test_outputs_that_pin_each_other_follow_the_new_names(tmp_path: Path) -> Non
     assert by_name["demo"].build.startswith("cuda130_")
 
 
+def test_an_output_that_uses_no_key_is_built_once(tmp_path: Path) -> None:
+    """rattler-build renders a plain output once for each variant of the others, always as the same package."""
+    folder = tmp_path / "recipe"
+    folder.mkdir()
+    (folder / "variants.yaml").write_text("flavour: ['a', 'b']\n")
+    script = "mkdir -p $PREFIX/share && echo {} > $PREFIX/share/{}"
+    recipe = {
+        "recipe": {"name": "demo", "version": "1.0"},
+        "outputs": [
+            {"package": {"name": "libdemo"}, "build": {"script": [script.format("${{ flavour }}", "lib")]}},
+            {"package": {"name": "demo-tools"}, "build": {"noarch": "generic", "script": [script.format("x", "tool")]}},
+            {
+                "package": {"name": "demo"},
+                "requirements": {"run": ['${{ pin_subpackage("libdemo", exact=true) }}', "demo-tools"]},
+            },
+        ],
+    }
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
+    report = build_channel(folder, tmp_path / "channel")
+    assert sorted(one.name for one in report.packages) == ["demo", "demo", "demo-tools", "libdemo", "libdemo"]
+    builds = {one.build for one in report.packages if one.name == "libdemo"}
+    asked = {one.depends[0] for one in report.packages if one.name == "demo"}
+    assert asked == {f"libdemo ==1.0 {build}" for build in builds}
+
+
+def test_different_variants_of_one_name_are_refused(tmp_path: Path) -> None:
+    """A recipe that sets the build string itself, the same for each variant."""
+    recipe = LittleRecipe(cuda=("None", "None"), libraries=(None, None), architectures=("", ""), build={"string": "x"})
+    with pytest.raises(RequestError, match=r"several variants are all named `demo-1\.0-x`"):
+        build_channel(recipe.write(tmp_path / "recipe"), tmp_path / "channel")
+
+
 def test_a_package_that_cannot_be_read_whole_is_not_published(tmp_path: Path) -> None:
     """A native file that is broken is no file of which anything could be said."""
     broken = tmp_path / "libdemo.so"

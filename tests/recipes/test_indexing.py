@@ -121,6 +121,11 @@ def test_what_is_no_channel_is_refused(channel: Path, tmp_path: Path) -> None:
     """A path that leads nowhere, and packages outside of the directories of platforms."""
     with pytest.raises(RequestError):
         index_channel(tmp_path / "no")
+    documents = tmp_path / "documents"
+    (documents / "letters").mkdir(parents=True)
+    with pytest.raises(RequestError, match="is no channel"):
+        index_channel(documents)
+    assert [path.name for path in documents.iterdir()] == ["letters"]
     shutil.copy(channel / "linux-64" / "good-1.0-0.conda", channel)
     with pytest.raises(RequestError) as caught:
         index_channel(channel)

@@ -252,11 +252,11 @@ def test_a_wheel_of_the_stable_abi_is_for_all_later_pythons(tmp_path: Path) -> N
     assert rules(audit(tmp_path / "channel")) == []
     prefix = installed(tmp_path, report.package.file)
     assert run(prefix, "toy") == "42"
-    assert {"../../../bin/toy", "_toy.abi3.so"} <= check_record(prefix, wheel.info) | {"../../../bin/toy"}
+    assert "_toy.abi3.so" in check_record(prefix, wheel.info)
 
 
 def test_names_keep_their_spelling(tmp_path: Path) -> None:
-    """conda tells dots, `-` and `_` apart, so they stay, in lower case; requirements on one package are one."""
+    """Conda tells dots, `-` and `_` apart, so they stay, in lower case; requirements on one package are one."""
     wheel = LittleWheel(
         name="Zope.Toy_x",
         requires=("Zope.Interface>=5", "zope-interface<8", "ruamel.yaml", "typing_extensions", "flash_attn"),

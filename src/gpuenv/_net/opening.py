@@ -27,7 +27,7 @@ from gpuenv._net.ranges import (
     web_page,
 )
 from gpuenv._net.remote_file import FetchedFile, RemoteFile
-from gpuenv.errors import UnavailableError
+from gpuenv.errors import IntegrityError, UnavailableError
 
 __all__ = ["TAIL_BYTES", "open_file"]
 
@@ -41,14 +41,14 @@ _PLAIN = {"Accept-Encoding": "identity"}
 def open_file(exchange: Exchange, address: Address, *, size_bytes: int | None = None) -> RemoteFile:
     """The file at `address`; `size_bytes` is its size where an index told it.
 
-    RequestError where there is none; UnavailableError where the server does not give it, gives a web page instead, or
-    gives a file of another size.
+    RequestError where there is none; UnavailableError where the server does not give it or gives a web page instead;
+    IntegrityError where it has another size.
     """
     opening = _Opening(exchange, address, expected=size_bytes)
     opened = opening.by_suffix() or opening.by_position() or opening.whole()
     if size_bytes is not None and opened.size_bytes != size_bytes:
         opened.close()
-        raise UnavailableError(
+        raise IntegrityError(
             f"`{address.shown}` is not the file that the index lists",
             reasons=(f"it has {opened.size_bytes} bytes, and the index says {size_bytes}",),
         )

@@ -40,6 +40,11 @@ class RemoteFile:
         self.on_close: Callable[[], None] = lambda: None
         self._lock = Lock()
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of its bytes came when it was opened."""
+        return self._tail_start == 0
+
     def __enter__(self) -> Self:
         return self
 
@@ -136,6 +141,11 @@ class FetchedFile(RemoteFile):
         edition = Edition(etag=None, modified=None)
         super().__init__(exchange, address, size_bytes=size_bytes, edition=edition, tail=b"", fetched=fetched)
         self._content = content
+
+    @property
+    def is_whole(self) -> bool:
+        """Always."""
+        return True
 
     def close(self) -> None:
         """As any remote file; a temporary file is removed."""

@@ -18,7 +18,17 @@ from gpuenv import settings
 from gpuenv.errors import FormatError
 from gpuenv.model import Noun, Reading, from_json, to_json
 
-__all__ = ["READER_VERSION", "ReadingCache", "Stamp", "hash_key", "open_cache", "place_key", "stamp", "stamps_of"]
+__all__ = [
+    "READER_VERSION",
+    "ReadingCache",
+    "Stamp",
+    "claim_key",
+    "hash_key",
+    "open_cache",
+    "place_key",
+    "stamp",
+    "stamps_of",
+]
 
 READER_VERSION = 1
 """To be raised whenever a reader finds more or other things in the same bytes than before."""
@@ -42,8 +52,15 @@ class Entry(Noun, frozen=True, kw_only=True):
 
 
 def hash_key(sha256: str) -> str:
-    """The key of an archive whose sha256 is known, wherever it is."""
+    """The key of an archive whose sha256 was checked, wherever it is."""
     return f"sha256:{sha256.lower()}"
+
+
+def claim_key(sha256: str, address: str) -> str:
+    """The key of an archive of which somebody says that it has that sha256, at one address: should that be false, no
+    archive elsewhere is taken for it. `address` has no login and no token.
+    """
+    return f"claim:{sha256.lower()}:{address}"
 
 
 def place_key(path: Path) -> str:

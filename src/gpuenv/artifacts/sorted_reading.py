@@ -59,6 +59,7 @@ _KNOWN_SYSTEMS = ("linux-", "windows-", "macos-")
 _MOST_ASKED = 10_000
 # Of one marker; each is tried on every platform and Python.
 _MOST_EXTRAS = 100
+_CONDITION = re.compile(r"\[.*\bwhen\s*=", re.DOTALL)
 _WITH_HASH = re.compile(r"[-.][0-9a-f]{8,32}(?=\.(?:so|dll)\b)", re.ASCII)
 
 
@@ -182,6 +183,9 @@ def _is_instrument(file: NativeFile) -> bool:
 def _asked(reading: Reading) -> Iterator[Asked]:
     is_conda = is_from_conda(reading.artifact)
     for text in reading.requires[:_MOST_ASKED]:
+        if is_conda and _CONDITION.search(text):
+            # What is asked for under a condition (CEP 43) is not asked of every machine.
+            continue
         try:
             required = _parse(text, is_conda=is_conda)
             extras = _condition(required.marker, reading.artifact) if required.marker else ()

@@ -64,7 +64,9 @@ def _what(packages: Iterable[BuiltPackage]) -> str:
         if counts[kind]
     ]
     total = counts[BuiltKind.CPU] + counts[BuiltKind.GPU] + counts[BuiltKind.PLAIN]
-    text = f"{', '.join(subjects)}: {' and '.join(builds)} build{'' if total == 1 else 's'}"
+    *first, last = builds or ["no"]
+    counted = f"{', '.join(first)} and {last}" if first else last
+    text = f"{', '.join(subjects)}: {counted} build{'' if total == 1 else 's'}"
     beside = sum(counts[kind] for kind in _WITHOUT_FILES)
     return f"{text}, {beside} without files" if beside else text
 

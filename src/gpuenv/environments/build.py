@@ -79,9 +79,10 @@ def build(
     offline: bool = False,
     report: Reporter,
     asked_with: Request | None = None,
-) -> None:
+) -> tuple[str, ...]:
     """Make the environment of `plan` in the directory `new`, which is not there yet; its state is written last.
 
+    Gives what is to be told of its packages.
     It is made for the place `final`: without conda packages the directory can be renamed to anything, with them only
     to that. `old` is the environment whose place it takes, if there is one. `name` is shown by the prompt of an active
     shell. With `offline` only what is in the caches is installed. `asked_with` is the request with the logins of its
@@ -98,9 +99,10 @@ def build(
         report.step(f"making a virtual environment with Python {plan.python}")
         _make_virtual_environment(plan, new, name=name, report=report)
     layout.own_directory(new).mkdir(parents=True)
+    notes: tuple[str, ...] = ()
     if plan.conda:
         python = _python_version(new) if with_venv else None
-        link_conda_packages(
+        notes = link_conda_packages(
             plan,
             new,
             final=final,
@@ -118,6 +120,7 @@ def build(
     _set_variables(plan, new)
     note_made_files(new)
     write_state(new, EnvironmentState(plan=plan, gpuenv=__version__, created=created, changed=changed))
+    return notes
 
 
 def _set_variables(plan: Plan, new: Path) -> None:

@@ -51,7 +51,7 @@ def create(
         new = layout.beside(prefix, "new")
         check_space(plan, prefix.parent, report=report)
         old = prefix if layout.is_environment(prefix) else None
-        build(
+        notes = build(
             plan,
             new,
             final=prefix,
@@ -64,7 +64,7 @@ def create(
             asked_with=asked_with,
         )
         put_in_place(new, prefix)
-        return Environment(prefix=prefix, state=read_state(prefix))
+        return Environment(prefix=prefix, state=read_state(prefix), notes=notes)
 
 
 def replace(
@@ -103,7 +103,7 @@ def replace(
         new = layout.beside(prefix, "new")
         check_space(plan, prefix.parent, report=report)
         now = datetime.now(UTC)
-        build(
+        notes = build(
             plan,
             new,
             final=prefix,
@@ -119,7 +119,7 @@ def replace(
             report.detail(f"kept {len(carried)} files of your own, such as `{carried[0]}`")
         shutil.copymode(prefix, new)
         put_in_place(new, prefix)
-        return Environment(prefix=prefix, state=read_state(prefix))
+        return Environment(prefix=prefix, state=read_state(prefix), notes=notes)
 
 
 def remove(prefix: Path) -> None:

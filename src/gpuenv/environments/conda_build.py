@@ -36,9 +36,10 @@ def link_conda_packages(
     offline: bool,
     report: Reporter,
     asked_with: Request | None = None,
-) -> None:
+) -> tuple[str, ...]:
     """Put the conda packages of `plan` into `new`, and write its history on from that of `old`.
 
+    Gives what is to be told of them.
     `asked_with` is the request as it was typed, where its channels have logins, which no plan keeps.
     `python` is the version of a Python that is there and not conda's. Errors as those of `cached_packages` and
     `link_packages`.
@@ -51,10 +52,12 @@ def link_conda_packages(
     try:
         if python and needs_placeholder(plan):
             packages.append(placeholder_python(python, _subdir_of(plan), work))
-        link_packages(packages, new, final=final, requested=asked, report=report)
+        minor = ".".join(python.split(".")[:2]) if python else None
+        notes = link_packages(packages, new, final=final, requested=asked, python=minor, report=report)
     finally:
         delete_tree(work)
     _go_on(new, old, plan.conda, asked, when)
+    return notes
 
 
 def asked_of_conda(plan: Plan) -> dict[str, str]:

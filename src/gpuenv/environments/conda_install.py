@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpuenv.channels.conda.running import run_rattler
 from gpuenv.environments import layout
-from gpuenv.environments.conda_checks import check_together
 from gpuenv.environments.conda_packages import CachedPackage
+from gpuenv.environments.conda_together import check_together, refuse_in_the_way, without_commands
 from gpuenv.environments.leftovers import delete_tree
 from gpuenv.environments.switch import write_whole
 from gpuenv.errors import GpuenvError, ToolError, UnavailableError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rattler import PrefixRecord
     from rattler.install import InstallerReporter
 
-__all__ = ["as_record", "link_packages", "mend_records", "run_install", "shown", "tell"]
+__all__ = ["as_record", "link_packages", "mend_records", "notes_of", "run_install", "shown"]
 
 _NOWHERE = "file:///not-to-be-fetched"
 _CLOBBERED = "__clobbers__/"
@@ -33,42 +33,45 @@ def link_packages(
     *,
     final: Path,
     requested: Mapping[str, str],
+    python: str | None = None,
     report: Reporter,
-) -> None:
+) -> tuple[str, ...]:
     """Put `packages` into `new`, a prefix that will stand at `final`, and nothing else of conda's.
 
-    `requested` are the specs that were asked for, by package. No script of a package is run. IntegrityError where
-    packages do not go together, UnavailableError where the path of the environment is too long for one.
+    `requested` are the specs that were asked for, by package; `python` is the version (3.11) of the virtual environment
+    that `new` is already, if it is one. No script of a package is run. Gives what is to be told of the packages.
+    IntegrityError where packages do not go together, UnavailableError where the path of the environment is too long
+    for one.
     """
-    check_together((one.locked, one.facts) for one in packages)
-    for one in packages:
-        tell(one, report)
+    every = [(one.locked, one.facts) for one in packages]
+    together = check_together(every)
+    if python:
+        refuse_in_the_way(new, every, python=python)
     cache = layout.own_directory(new) / "packages"
     cache.mkdir(parents=True)
     try:
-        records = [shown(one, cache) for one in packages]
+        records = [shown(one, cache, hidden=together.hidden.get(one.locked.name, ())) for one in packages]
         _run(records, new, final=final, cache=cache, report=report)
     finally:
         delete_tree(cache)
-    files = mend_records(new, packages, requested, report=report)
+    files, clashes = mend_records(new, packages, requested)
     if "CACHEDIR.TAG" not in files:
         # It would keep the user's own files there out of backups.
         (new / "CACHEDIR.TAG").unlink(missing_ok=True)
+    return (*(note for one in packages for note in notes_of(one)), *together.notes, *clashes)
 
 
 def mend_records(
-    prefix: Path, packages: Sequence[CachedPackage], requested: Mapping[str, str], *, report: Reporter
-) -> frozenset[str]:
-    """Bring the records that rattler wrote for `packages` to what conda writes, and tell which files clash.
+    prefix: Path, packages: Sequence[CachedPackage], requested: Mapping[str, str]
+) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Bring the records that rattler wrote for `packages` to what conda writes.
 
-    Gives the files of the packages.
+    Gives the files of the packages, and a line for each that clashes with another.
     """
     kept = _Kept(packages, requested)
     for place in sorted((prefix / "conda-meta").glob("*.json")):
         kept.mend(place)
-    for line in _clashes(kept.entries):
-        report.detail(line)
-    return frozenset(kept.files)
+    return frozenset(kept.files), tuple(_clashes(kept.entries))
 
 
 def as_record(entry: Mapping[str, Any], directory: Path) -> PrefixRecord:
@@ -82,22 +85,25 @@ def as_record(entry: Mapping[str, Any], directory: Path) -> PrefixRecord:
     return record
 
 
-def tell(one: CachedPackage, report: Reporter) -> None:
+def notes_of(one: CachedPackage) -> Iterator[str]:
+    """What is to be told of a package."""
     for when in sorted(set(one.facts.scripts)):
-        report.detail(f"`{one.locked.name}` has a {when} script, which is not run")
-    for link in one.facts.links_out:
-        report.detail(f"`{one.locked.name}`: `{printable(link.path)}` leads out, to `{printable(link.target)}`")
-    for note in one.facts.notes[:1]:
-        more = f" (and {len(one.facts.notes) - 1} more like it)" if len(one.facts.notes) > 1 else ""
-        report.detail(f"`{one.locked.name}`: {printable(note)}{more}")
+        yield f"`{one.locked.name}` has a {when} script, which is not run"
+    links = [f"`{printable(link.path)}` leads out, to `{printable(link.target)}`" for link in one.facts.links_out]
+    for notes in (links, [printable(note) for note in one.facts.notes]):
+        more = f" (and {len(notes) - 1} more like it)" if len(notes) > 1 else ""
+        yield from (f"`{one.locked.name}`: {note}{more}" for note in notes[:1])
 
 
-def shown(one: CachedPackage, cache: Path) -> PrefixRecord:
+def shown(one: CachedPackage, cache: Path, *, hidden: Sequence[str] = ()) -> PrefixRecord:
     """The record of a package, which is shown to rattler in a cache of its own: a directory, and beside it a file with
-    a revision and the sha256.
+    a revision and the sha256. Commands in `hidden` are left out.
     """
     stem = f"{one.locked.name}-{one.locked.version}-{one.locked.build}"
-    _link_directory(one.directory, cache / stem)
+    if hidden:
+        without_commands(one.directory, hidden, cache / stem)
+    else:
+        _link_directory(one.directory, cache / stem)
     (cache / f"{stem}.lock").write_bytes((1).to_bytes(8, "big") + bytes.fromhex(one.sha256))
     entry = one.locked.record or _least_entry(one.locked)
     return as_record(

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from gpuenv.environments.build import check_plan, with_lock
 from gpuenv.environments.conda_build import asked_of_conda, dist_name
-from gpuenv.environments.conda_checks import check_together, refuse_outside
 from gpuenv.environments.conda_history import asked_specs, history_with, read_history, write_history
-from gpuenv.environments.conda_install import mend_records, run_install, shown, tell
+from gpuenv.environments.conda_install import mend_records, notes_of, run_install, shown
 from gpuenv.environments.conda_meta import CondaPackage, is_placeholder, read_conda_meta
 from gpuenv.environments.conda_packages import CachedPackage, cached_packages
+from gpuenv.environments.conda_together import Together, check_together, clear_the_way, refuse_outside
 from gpuenv.environments.conda_truth import is_same_conda
 from gpuenv.environments.leftovers import delete_tree
 from gpuenv.errors import IntegrityError, NoPlanError, UnavailableError
@@ -121,9 +121,10 @@ def changes_of(there: CondaPrefix, plan: Plan) -> Iterator[PackageChange]:
 
 def change_conda_packages(
     there: CondaPrefix, plan: Plan, specs: tuple[str, ...], *, work: Path, report: Reporter
-) -> None:
+) -> tuple[str, ...]:
     """Bring the prefix to `plan`. `work` is a directory for files of the moment, on the file system of the prefix.
 
+    Gives what is to be told of the packages.
     Nothing protects the prefix while this works: the caller keeps its files. Errors as `cached_packages`, and
     UnavailableError where the prefix is not as it was when it was planned for.
     """
@@ -135,31 +136,49 @@ def change_conda_packages(
     old = {one.name: one for one in there.locked}
     coming = [one for one in plan.conda if not (one.name in old and is_same_conda([old[one.name]], [one]))]
     cached = cached_packages(coming, plan.request, offline=False, report=report)
-    check_together((one.locked, one.facts) for one in cached)
-    for one in cached:
-        refuse_outside(prefix, one.locked, one.facts)
-    for one in cached:
-        tell(one, report)
+    every = [(one.locked, one.facts) for one in cached]
+    staying = _files(now, {one.name for one in plan.conda} - {one.name for one in coming})
+    together = check_together(every, staying=staying)
+    python = next((".".join(one.version.split(".")[:2]) for one in plan.conda if one.name == "python"), there.python)
+    for locked, facts in every:
+        refuse_outside(prefix, locked, facts, python=python)
     report.step("linking conda packages")
     cache = work / "packages"
     cache.mkdir()
     try:
-        _install(now, plan, cached, cache=cache, report=report)
+        clear_the_way(prefix, every, staying=staying, owners=_files(now), python=python)
+        _install(now, plan, cached, together, cache=cache, report=report)
     finally:
         delete_tree(cache)
     asked = {name: spec for name, spec in asked_of_conda(plan).items() if name in {spec_name(one) for one in specs}}
-    mend_records(prefix, cached, asked, report=report)
+    _, clashes = mend_records(prefix, cached, asked)
     _go_on(there, plan, asked)
+    return (*(note for one in cached for note in notes_of(one)), *together.notes, *clashes)
 
 
-def _install(now: CondaPrefix, plan: Plan, cached: tuple[CachedPackage, ...], *, cache: Path, report: Reporter) -> None:
+def _files(there: CondaPrefix, names: set[str] | None = None) -> dict[str, str]:
+    """The files of packages, each with its package."""
+    every = (one for one in there.packages if names is None or one.locked.name in names)
+    return {path: one.locked.name for one in every for path in one.files}
+
+
+def _install(
+    now: CondaPrefix,
+    plan: Plan,
+    cached: tuple[CachedPackage, ...],
+    together: Together,
+    *,
+    cache: Path,
+    report: Reporter,
+) -> None:
     from rattler import PrefixRecord, install
 
     try:
         installed = [PrefixRecord.from_path(path) for path in sorted((now.prefix / "conda-meta").glob("*.json"))]
     except Exception as error:
         raise IntegrityError(f"rattler cannot read the records of `{now.prefix}`", reasons=(str(error),)) from error
-    fresh = {one.locked.name: shown(one, cache) for one in cached}
+    hidden = together.hidden
+    fresh = {one.locked.name: shown(one, cache, hidden=hidden.get(one.locked.name, ())) for one in cached}
     staying = [one for one in installed if one.name.normalized not in fresh]
     names = {one.name for one in plan.conda} | {one.locked.name for one in now.packages if is_placeholder(one.locked)}
     records = [*(one for one in staying if one.name.normalized in names), *fresh.values()]

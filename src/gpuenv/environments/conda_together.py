@@ -107,15 +107,18 @@ def refuse_in_the_way(prefix: Path, packages: Packages, *, python: str | None) -
                 raise refused(locked, f"`{printable(path)}` is a file of the virtual environment")
 
 
-def clear_the_way(prefix: Path, packages: Packages, owners: Mapping[str, str], *, python: str | None) -> None:
-    """Where packages will write into `prefix`, make files of several names and links files of their own.
+def clear_the_way(
+    prefix: Path, packages: Packages, *, staying: Mapping[str, str], owners: Mapping[str, str], python: str | None
+) -> None:
+    """Where packages will write into `prefix`, give each file of several names bytes of its own, and take links away.
 
-    `owners` are the files of packages that are there; rattler takes those of a package away itself that it replaces.
+    `owners` are the files of packages that are there, `staying` those that stay: rattler itself takes those away of
+    a package that it replaces, and puts a file beside one that stays.
     """
     for locked, facts in packages:
         commands = {place for command in facts.commands for place in _places(command)}
         for path in _written(facts, python):
-            if path not in commands and owners.get(path) == locked.name:
+            if path in staying or (path not in commands and owners.get(path) == locked.name):
                 continue
             with suppress(FileNotFoundError):
                 _part(prefix / path)

@@ -20,18 +20,17 @@ __all__ = ["as_it_is", "conda_problems", "is_same_conda"]
 def as_it_is(environment: Environment, *, report: Reporter) -> Environment:
     """The environment with the conda packages that are there in its plan, and in the request what was asked for since.
 
-    What another tool added, took away or changed is told, and what is broken as well; the plan's own word counts for a
-    package whose record cannot be read.
+    What another tool added, took away or changed is in its notes, and what is broken as well; the plan's own word
+    counts for a package whose record cannot be read.
     """
     if not environment.plan.conda and not (environment.prefix / "conda-meta").is_dir():
         return environment
     packages, _ = read_conda_meta(environment.prefix)
-    for line in conda_problems(environment):
-        report.detail(line)
-    for line in _differences(environment.plan, packages):
+    notes = (*conda_problems(environment), *_differences(environment.plan, packages))
+    for line in notes:
         report.detail(line)
     plan = _plan_of(environment, packages)
-    return replace(environment, state=msgspec.structs.replace(environment.state, plan=plan))
+    return replace(environment, state=msgspec.structs.replace(environment.state, plan=plan), notes=notes)
 
 
 def conda_problems(environment: Environment) -> tuple[str, ...]:

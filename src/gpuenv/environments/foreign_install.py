@@ -51,9 +51,10 @@ def install_into(preview: Preview, *, report: Reporter) -> InstallReport:
         check_space(_only_changed(preview), prefix, report=report)
         report.step("keeping what is there for a way back")
         journal, before = _begin(preview)
+        notes: tuple[str, ...] = ()
         try:
             if preview.conda is not None:
-                _change_conda(preview, preview.conda, report=report)
+                notes = _change_conda(preview, preview.conda, report=report)
             else:
                 _carry_out(preview, journal, report=report)
         except KeyboardInterrupt:
@@ -71,7 +72,8 @@ def install_into(preview: Preview, *, report: Reporter) -> InstallReport:
     after = read_installed(environment)
     platform = preview.plan.machine.platform
     conflicts = find_conflicts(after, platform, environment.minor) if environment.version else ()
-    return msgspec.structs.replace(preview.report, done=True, conflicts=conflicts)
+    notes = (*preview.report.notes, *notes)
+    return msgspec.structs.replace(preview.report, done=True, conflicts=conflicts, notes=notes)
 
 
 def _check_unchanged(preview: Preview) -> None:
@@ -131,11 +133,11 @@ def _of_conda(there: CondaPrefix) -> Iterator[Path]:
     yield from sorted((there.prefix / "conda-meta").iterdir())
 
 
-def _change_conda(preview: Preview, there: CondaPrefix, *, report: Reporter) -> None:
+def _change_conda(preview: Preview, there: CondaPrefix, *, report: Reporter) -> tuple[str, ...]:
     from gpuenv.environments.conda_into import change_conda_packages
 
     work = foreign_layout.undo_directory(there.prefix)
-    change_conda_packages(there, preview.plan, preview.specs, work=work, report=report)
+    return change_conda_packages(there, preview.plan, preview.specs, work=work, report=report)
 
 
 def _carry_out(preview: Preview, journal: Journal, *, report: Reporter) -> None:

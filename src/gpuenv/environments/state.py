@@ -30,10 +30,11 @@ class EnvironmentState(Noun, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """An environment that gpuenv made, and where it is."""
+    """An environment that gpuenv made, and where it is; `notes` are what is to be told of what was just done to it."""
 
     prefix: Path
     state: EnvironmentState
+    notes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -54,6 +55,13 @@ class Environment:
     def python(self) -> Path:
         """Its interpreter."""
         return layout.python_of(self.prefix)
+
+    @property
+    def conda_problems(self) -> tuple[str, ...]:
+        """What is broken in its conda packages: records, and files that are gone."""
+        from gpuenv.environments.conda_truth import conda_problems
+
+        return conda_problems(self)
 
     @property
     def problem(self) -> str | None:

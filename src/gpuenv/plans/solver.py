@@ -188,7 +188,7 @@ def _refuse_at_once(candidates: Candidates, specs: list[str], worst: Tier, gpu_o
 
 
 def _solve(source: _Records, specs: list[str], bounds: list[str]) -> Solution:
-    from rattler import GenericVirtualPackage, MatchSpec, PackageName, Subdir, Version, solve
+    from rattler import ChannelPriority, GenericVirtualPackage, MatchSpec, PackageName, Subdir, Version, solve
     from rattler.package import BuildString
 
     candidates = source.candidates
@@ -205,6 +205,8 @@ def _solve(source: _Records, specs: list[str], bounds: list[str]) -> Solution:
                     for name, version, build in candidates.virtual_packages
                 ],
                 locked_packages=[*source.kept()],
+                # Which channels count for a name was decided when its records were asked for.
+                channel_priority=ChannelPriority.Disabled,
                 timeout=_TIMEOUT,
             )
         )

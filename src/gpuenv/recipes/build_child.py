@@ -11,7 +11,10 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rattler_build import RenderedVariant
 
 
 def main() -> None:
@@ -29,13 +32,29 @@ def _build(order: dict[str, Any]) -> dict[str, Any]:
 
     variants = tuple(map(Path, order["variants"]))
     found, _ = render_all(Path(order["recipe"]), variants, platform=order["platform"], v3=order["v3"])
+    chosen = found[order["place"]]
+    _keep_own_siblings(chosen)
     try:
-        built = found[order["place"]].run_build(
-            output_dir=order["output"], channels=order["channels"], package_format="conda"
-        )
+        built = chosen.run_build(output_dir=order["output"], channels=order["channels"], package_format="conda")
     except rattler_build.RattlerBuildError as error:
         return {"packages": [], "error": str(error), "log": list(getattr(error, "log", None) or [str(error)])}
     return {"packages": [str(path) for path in built.packages], "error": None, "log": list(built.log)}
+
+
+def _keep_own_siblings(chosen: RenderedVariant) -> None:
+    """Leaves it the other outputs that it was rendered with.
+
+    rattler-build (0.69) looks pins up by name among all outputs of all variants, and takes the last: each variant of a
+    package would require the last variant of a library that it pins exactly.
+    """
+    pins = {name: (str(pin.version), pin.build_string) for name, pin in chosen.pin_subpackages.items()}
+    own = chosen.recipe
+    pins[own.package.name] = (str(own.package.version), str(own.build.string))
+    chosen._siblings = [  # noqa: SLF001  (there is no public way to say it)
+        one
+        for one in chosen._siblings  # noqa: SLF001  (the same)
+        if pins.get(one.recipe.package.name) in {None, (str(one.recipe.package.version), str(one.recipe.build.string))}
+    ]
 
 
 if __name__ == "__main__":

@@ -40,18 +40,25 @@ def index_channel(
     """Indexes all packages of a channel on disk anew.
 
     A package that is broken, or is not what its name and directory say, is left out and is a problem of the report.
-    RequestError where there is no such directory or it is no channel.
+    RequestError where there is no such directory or it is no channel. An empty directory becomes one.
     """
     if not directory.is_dir():
         raise RequestError(f"there is no directory `{directory}`")
     loose = next((path for path in sorted(directory.iterdir()) if path.name.endswith(CONDA_ENDINGS)), None)
     if loose:
-        raise RequestError(
-            f"`{directory}` is no channel: packages lie in directories such as `linux-64` and `noarch` of a channel",
-            reasons=(f"`{loose.name}` lies beside them",),
-        )
+        raise _no_channel(directory, f"`{loose.name}` lies beside them")
+    named = [path.name for path in sorted(directory.iterdir()) if not path.name.startswith(".")]
+    if named and not any(_SUBDIR.fullmatch(name) and (directory / name).is_dir() for name in named):
+        raise _no_channel(directory, f"it has {', '.join(f'`{name}`' for name in named[:3])}, and none of these")
     with channel_lock(directory):
         return index_locked(directory, zst=zst, shards=shards, report=report)
+
+
+def _no_channel(directory: Path, reason: str) -> RequestError:
+    return RequestError(
+        f"`{directory}` is no channel: packages lie in directories such as `linux-64` and `noarch` of a channel",
+        reasons=(reason,),
+    )
 
 
 def index_locked(directory: Path, *, zst: bool, shards: bool, report: Reporter | None = None) -> IndexReport:
