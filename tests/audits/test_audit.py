@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from artifacts.range_server import RangeServer
 from audits.gpu_packages import audit, audited, channel, cpu_package, finding, gpu_library, package, rules
 from gpuenv.model import Severity
 from little_channel import LittlePackage, write_package
@@ -359,6 +360,35 @@ def test_what_cannot_be_read_is_a_problem_and_the_rest_goes_on(tmp_path: Path) -
     repodata.write_text("{")
     report = audit(place, subdirs=["linux-64"])
     assert [problem.code for problem in report.problems] == ["format"]
+
+
+def test_an_index_without_files_is_judged_by_its_words(tmp_path: Path) -> None:
+    """Most files are elsewhere: one problem for the directory, what metadata show by themselves, no record removed."""
+    gpu, cpu = good(build_number=0), cpu_package(build="cpu_0")
+    points = LittlePackage(name="all", subdir="linux-64", depends=("vectors 1.0 cuda999_0",))
+    place = channel(tmp_path, gpu, cpu, points, cpu_package(version="9.0"))
+    for one in (gpu, cpu, points):
+        (place / "linux-64" / one.file_name).unlink()
+    report = audit(place, patch=tmp_path / "patch")
+    assert sorted(rules(report)) == ["points-nowhere", "preference"]
+    (problem,) = report.problems
+    assert problem.code == "unavailable"
+    assert "3 of the 4 files" in problem.message
+    assert (report.packages, report.unread_packages) == (4, 3)
+    patch = json.loads((tmp_path / "patch" / "linux-64" / "patch_instructions.json").read_text())
+    assert patch["remove"] == []
+    assert patch["packages.conda"] == {
+        name: {"track_features": "vectors-cpu"} for name in (cpu.file_name, "vectors-9.0-0.conda")
+    }
+
+
+def test_a_server_with_an_index_alone(tmp_path: Path) -> None:
+    """The same where the files are not found over HTTP."""
+    place = channel(tmp_path, good(), cpu_package(version="2.0"))
+    with RangeServer({"linux-64/repodata.json": (place / "linux-64" / "repodata.json").read_bytes()}) as server:
+        report = audit(server.address(""), subdirs=["linux-64"])
+    assert rules(report) == []
+    assert [problem.code for problem in report.problems] == ["unavailable"]
 
 
 def test_packages_are_told_of_as_they_are_judged(tmp_path: Path) -> None:

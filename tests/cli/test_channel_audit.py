@@ -49,14 +49,31 @@ def test_warnings_alone_are_no_failure(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_what_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A broken package is told on standard error with exit code 3, and a word that names nothing with 2."""
-    place = channel(tmp_path, cpu_package())
+    place = channel(tmp_path, cpu_package(), cpu_package(version="2.0"))
     (place / "linux-64" / "vectors-1.0-0.conda").write_bytes(b"PK\x03\x04 and no more")
     assert main(["channel", "audit", str(place)]) == 3
     out, err = capsys.readouterr()
     assert "error: `vectors-1.0-0.conda` is no readable conda package" in err
     assert out == "audited 1 package, none with GPU code: nothing wrong, and 1 could not be read\n"
+    assert main(["channel", "audit", str(place / "linux-64" / "vectors-1.0-0.conda"), str(tmp_path / "no.conda")]) == 3
+    assert capsys.readouterr().out == ""
+    assert main(["channel", "audit", "http://127.0.0.1:9/channel"]) == 3
+    assert capsys.readouterr().out == ""
     assert main(["channel", "audit", "./nowhere"]) == 2
     assert capsys.readouterr().out == ""
+
+
+def test_an_index_without_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is said once that they are not there, and nothing that a patch takes their records out."""
+    place = channel(tmp_path, *(cpu_package(version=f"{number}.0") for number in range(1, 7)))
+    for path in (place / "linux-64").glob("*.conda"):
+        path.unlink()
+    assert main(["channel", "audit", str(place)]) == 3
+    out, err = capsys.readouterr()
+    assert out == "audited 6 packages by metadata alone: nothing wrong\n"
+    assert err.count("error:") == 1
+    assert "none of the 6 files that" in err
+    assert "missing: vectors-1.0-0.conda, vectors-2.0-0.conda, vectors-3.0-0.conda and 3 more" in err
 
 
 def test_the_patch_is_written_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

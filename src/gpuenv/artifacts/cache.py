@@ -100,6 +100,15 @@ class ReadingCache:
             return None
         return entry.reading
 
+    def of_file(self, sha256: str, address: str | None = None) -> Reading | None:
+        """The reading of a file with that sha256, complete or not: of one that was checked, else of the one at
+        `address` of which that is said.
+        """
+        checked = self.load(hash_key(sha256))
+        if address is None or (checked and checked.complete):
+            return checked
+        return self.load(claim_key(sha256, address)) or checked
+
     def store(self, key: str, reading: Reading, *, stamps: Mapping[str, Stamp] | None = None) -> None:
         """Keeps a reading for as long as the files in `stamps` stay as they are.
 

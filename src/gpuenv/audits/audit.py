@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from threading import Lock
 
 import msgspec
 
+from gpuenv.audits.absent import files_are_elsewhere, from_words_alone, is_index_alone
 from gpuenv.audits.correcting import marked_down
 from gpuenv.audits.facts import Facts
 from gpuenv.audits.gathering import Entry, Gathered, Subdir, gather_packages
@@ -84,6 +86,10 @@ class _Build:
     mendable: bool
 
 
+class _Missing:
+    """In the place of a package: the index lists it, and there is no file."""
+
+
 @dataclass(slots=True, kw_only=True)
 class _Audit:
     """One audit while it goes on. Groups are judged in threads."""
@@ -98,6 +104,9 @@ class _Audit:
     unordered: set[tuple[str, str]] = field(default_factory=set)
     problems: list[GpuenvError] = field(default_factory=list)
     around: dict[str, Surroundings] = field(default_factory=dict)
+    missing: dict[tuple[str, str], list[Entry]] = field(default_factory=dict)
+    there: Counter[tuple[str, str]] = field(default_factory=Counter)
+    unread: int = 0
     lock: Lock = field(default_factory=Lock)
 
     def run(self, jobs: int) -> None:
@@ -118,6 +127,7 @@ class _Audit:
             self.means.stopped.set()
             crew.end(_SECONDS_TO_STOP)
             raise
+        self._judge_missing()
 
     def _reader(self, by_file: dict[tuple[str, str, str], Entry]) -> Callable[[Subdir, str], Reading | None]:
         def read(subdir: Subdir, file: str) -> Reading | None:
@@ -147,30 +157,48 @@ class _Audit:
                 found = self._look(entry)
             except GpuenvError as problem:
                 with self.lock:
-                    self.packages += 1
                     self.problems.append(problem)
-                continue
-            if isinstance(found, AuditedPackage):
-                self._add(found)
-            else:
+                found = None
+            with self.lock:
+                if entry.subdir and isinstance(found, _Missing):
+                    self.missing.setdefault((entry.subdir.channel, entry.subdir.name), []).append(entry)
+                elif entry.subdir and entry.record:
+                    self.there[entry.subdir.channel, entry.subdir.name] += 1
+            if isinstance(found, Facts):
                 facts.append(found)
+        self._judge(facts)
+
+    def _judge(self, facts: Sequence[Facts], *, by_words_alone: bool = False) -> None:
         if not facts:
             return
         around = self.around[facts[0].subdir.channel if facts[0].subdir else _ALONE]
-        judged = judge_group(facts, around)
+        judged = judge_group(facts, around, by_words_alone=by_words_alone)
         self._remember(facts, judged)
         for one in judged:
             self._add(one)
 
-    def _look(self, entry: Entry) -> Facts | AuditedPackage:
+    def _look(self, entry: Entry) -> Facts | _Missing:
         if entry.file is None:
-            return without_file(entry)
+            return _Missing()
         try:
             return Facts(entry=entry, contents=look_into_package(entry.file, self.means))
         except RequestError:
             if entry.record is None or entry.file.url is None:
                 raise
-            return without_file(entry)
+            return _Missing()
+
+    def _judge_missing(self) -> None:
+        """Records without a file: each is an error, unless it is most of a directory, which is told once."""
+        for place, entries in sorted(self.missing.items()):
+            subdir = entries[0].subdir
+            if subdir and is_index_alone(len(entries), self.there[place]):
+                self.problems.append(files_are_elsewhere(subdir, entries, self.there[place]))
+                self.unread += len(entries)
+                for group in _groups(entries):
+                    self._judge([from_words_alone(entry) for entry in group], by_words_alone=True)
+            else:
+                for entry in sorted(entries, key=lambda one: one.name):
+                    self._add(without_file(entry))
 
     def _remember(self, group: Sequence[Facts], judged: Sequence[AuditedPackage]) -> None:
         cpus = cpu_builds(group)
@@ -218,6 +246,7 @@ class _Audit:
         return AuditReport(
             targets=tuple(_shown(word) for word in words),
             packages=self.packages,
+            unread_packages=self.unread,
             gpu_packages=self.gpu_packages,
             errors=severities.count(Severity.ERROR),
             warnings=severities.count(Severity.WARNING),

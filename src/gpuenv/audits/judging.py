@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from gpuenv.audits.bounds import bounds_findings
 from gpuenv.audits.correcting import corrected, correction_of
@@ -20,29 +21,34 @@ from gpuenv.model import AuditedPackage, AuditFinding, Correction
 __all__ = ["judge_group", "without_file"]
 
 
-def judge_group(group: Sequence[Facts], around: Surroundings) -> list[AuditedPackage]:
-    """The packages of one name and version in one directory, in their order."""
+Tell = Callable[[Facts, Surroundings], Iterator[AuditFinding]]
+
+
+def judge_group(group: Sequence[Facts], around: Surroundings, *, by_words_alone: bool = False) -> list[AuditedPackage]:
+    """The packages of one name and version in one directory, in their order. `by_words_alone` says that their files
+    were not read, so that nothing is said of these.
+    """
     preferred: dict[str, list[AuditFinding]] = {}
     for facts, finding in preference_findings(group):
         preferred.setdefault(facts.file, []).append(finding)
     has_cpu = bool(cpu_builds(group))
-    return [_judge(one, around, preferred.get(one.file, ()), has_cpu=has_cpu) for one in group]
+    told = pointing_findings if by_words_alone else partial(_findings, has_cpu=has_cpu)
+    return [_judge(one, around, told, preferred.get(one.file, ()), has_cpu=has_cpu) for one in group]
 
 
-def _judge(facts: Facts, around: Surroundings, preferred: Sequence[AuditFinding], *, has_cpu: bool) -> AuditedPackage:
-    def as_it_should_be(record: Record) -> Record:
-        return corrected(record, facts, around, has_cpu=has_cpu)
-
-    findings = (*_findings(facts, around, as_it_should_be, has_cpu=has_cpu), *preferred)
+def _judge(
+    facts: Facts, around: Surroundings, told: Tell, preferred: Sequence[AuditFinding], *, has_cpu: bool
+) -> AuditedPackage:
+    findings = (*told(facts, around), *preferred)
     mends = facts.mendable and any(finding.mendable for finding in findings)
-    correction = correction_of(facts.record, as_it_should_be(facts.record)) if mends else None
+    correction = None
+    if mends:
+        correction = correction_of(facts.record, corrected(facts.record, facts, around, has_cpu=has_cpu))
     return _package(facts.entry, facts.record, findings, correction, gpu_code=facts.has_gpu_code)
 
 
-def _findings(
-    facts: Facts, around: Surroundings, as_it_should_be: Callable[[Record], Record], *, has_cpu: bool
-) -> Iterator[AuditFinding]:
-    yield from record_findings(facts, as_it_should_be)
+def _findings(facts: Facts, around: Surroundings, *, has_cpu: bool) -> Iterator[AuditFinding]:
+    yield from record_findings(facts, partial(corrected, facts=facts, around=around, has_cpu=has_cpu))
     yield from bounds_findings(facts, around, has_cpu=has_cpu)
     yield from line_findings(facts, around)
     yield from pointing_findings(facts, around)

@@ -66,16 +66,26 @@ def show_totals(report: AuditReport) -> None:
     if not report.packages and unread:
         return
     with page() as out:
-        gpu = f", {report.gpu_packages} with GPU code" if report.gpu_packages else ", none with GPU code"
-        counted = f"{report.packages} package{'' if report.packages == 1 else 's'}{gpu if report.packages else ''}"
-        found = _in_words(report.errors, report.warnings) + (f", and {unread} could not be read" if unread else "")
-        out.print(heading(printable(f"audited {counted}: {found}")))
+        found = _in_words(report.errors, report.warnings)
+        # Of a directory without files the error below tells.
+        found += f", and {unread} could not be read" if unread and not report.unread_packages else ""
+        out.print(heading(printable(f"audited {_counted_packages(report)}: {found}")))
         for note in report.notes:
             out.print(hanging("note: ", printable(note)))
         findings = [finding for package in report.audited for finding in package.findings]
         mendable = [finding for finding in findings if finding.mendable]
         for line in _about_patch(report, findings, mendable):
             out.print(hanging("hint: ", printable(line)) if report.patch is None else printable(line))
+
+
+def _counted_packages(report: AuditReport) -> str:
+    """`3 packages, 1 with GPU code`, and how many of them by their metadata alone."""
+    counted = f"{report.packages} package{'' if report.packages == 1 else 's'}"
+    if report.unread_packages == report.packages:
+        return f"{counted} by metadata alone" if report.packages else counted
+    gpu = f", {report.gpu_packages or 'none'} with GPU code"
+    alone = f", {report.unread_packages} by metadata alone" if report.unread_packages else ""
+    return f"{counted}{gpu}{alone}"
 
 
 def _about_patch(report: AuditReport, findings: Sequence[AuditFinding], mendable: Sequence[AuditFinding]) -> list[str]:

@@ -57,12 +57,14 @@ class AuditedPackage(Noun, frozen=True, kw_only=True):
 
 class AuditReport(Noun, frozen=True, kw_only=True):
     """An audit. `audited` are the packages with findings; the others are only counted. `patch` is where the repodata
-    patch was written. `problems` are what could not be read.
+    patch was written. `problems` are what could not be read. `packages` counts what was judged, `unread_packages` those
+    of them whose files are not there, so that their metadata were judged alone.
     """
 
     version: int = JSON_VERSION
     targets: tuple[str, ...]
     packages: int = 0
+    unread_packages: int = 0
     gpu_packages: int = 0
     errors: int = 0
     warnings: int = 0

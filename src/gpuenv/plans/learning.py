@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gpuenv.channels.catalog import Build
 from gpuenv.channels.destinations import Destination
-from gpuenv.errors import FormatError, GpuenvError, IntegrityError, UnavailableError
+from gpuenv.errors import FormatError, GpuenvError, IntegrityError
 from gpuenv.model import ArtifactKind, Reading, Reporter
 from gpuenv.plans.knowledge import Knowledge, WheelRelease
 
@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["Learner"]
 
 _MOST_LOST = 2
-"""After how many packages that a channel lists and does not have it is not asked for further ones."""
+"""After how many packages that a channel lists and does not give it is not asked for further ones."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Learner:
     """Reads for one plan. `files` are those of builds that were read, by release, `readings` all others, by name.
+    `lost` counts by channel the packages that could not be had.
 
     Most plans read nothing, so what reading takes is loaded and opened when it is needed (`open_means`).
     """
@@ -38,6 +39,7 @@ class Learner:
     open_means: Callable[[], Means]
     files: dict[WheelRelease, WantedFile] = field(default_factory=dict)
     readings: dict[str, Reading] = field(default_factory=dict)
+    lost: dict[str, int] = field(default_factory=dict)
     _means: Means | None = None
 
     @property
@@ -60,11 +62,14 @@ class Learner:
             except GpuenvError as error:
                 self.knowledge.unreadable[release] = error.message
         found, problems = look_into_each([self.files[one] for one in releases if one in self.files], self.means)
-        read = {one.reading.artifact.filename: one.reading for one in found if one.reading.complete}
+        # Several channels may have files of one name.
+        read = {one.reading.artifact.location: one.reading for one in found if one.reading.complete}
         for release, build in releases.items():
             file = self.files.get(release)
-            reading = read.get(file.filename) if file else None
-            if reading is not None and build.record is not None:
+            reading = read.get(str(file.path or file.url)) if file else None
+            if reading is not None and build.record is not None and (other := _other_package(reading, build.record)):
+                self._give_up(release, build, (other,))
+            elif reading is not None and build.record is not None:
                 self.knowledge.needs[release] = needs_of(reading)
             elif reading is not None:
                 self.knowledge.code[release] = needs_of(reading).libraries or ()
@@ -74,10 +79,11 @@ class Learner:
     def _give_up(self, release: WheelRelease, build: Build, problems: tuple[GpuenvError, ...]) -> None:
         own = tuple(one for one in problems if release[0] in " ".join((one.message, *one.reasons))) or problems
         self.knowledge.unreadable.setdefault(release, _said(own))
-        if build.channel is None or any(isinstance(one, FormatError | IntegrityError) for one in problems):
+        if build.channel is None or any(isinstance(one, FormatError | IntegrityError) for one in own):
+            # What is wrong with one file says nothing of the others.
             return
-        lost = [other for _, _, other in self.knowledge.unreadable if other == build.channel]
-        if len(lost) >= _MOST_LOST or any(isinstance(one, UnavailableError) for one in problems):
+        lost = self.lost[build.channel] = self.lost.get(build.channel, 0) + 1
+        if self.offline or lost >= _MOST_LOST:
             # What others have would not be had either, and older releases are no better for being unread.
             self.knowledge.closed[build.channel] = _said(own)
 
@@ -117,6 +123,19 @@ def _channel_file(record: RepoDataRecord) -> WantedFile:
     place = unquote(urlsplit(url).path) if url.startswith("file:") else url
     sha256 = record.sha256.hex() if record.sha256 else None
     return conda_file(place, name=record.name.normalized, version=str(record.version), sha256=sha256, size=record.size)
+
+
+def _other_package(reading: Reading, record: RepoDataRecord) -> IntegrityError | None:
+    """The error for a file that says of itself that it is another package than the one that its channel lists."""
+    artifact = reading.artifact
+    dist = f"{artifact.name}-{artifact.version}-{artifact.build}"
+    listed = f"{record.name.normalized}-{record.version}-{record.build}"
+    if dist.lower() == listed.lower():
+        return None
+    return IntegrityError(
+        f"`{record.file_name}` is not the package that the channel lists",
+        reasons=(f"it says of itself that it is `{dist}`, and the channel says `{listed}`",),
+    )
 
 
 def _said(problems: tuple[GpuenvError, ...]) -> str:

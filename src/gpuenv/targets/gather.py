@@ -111,7 +111,8 @@ def look_into_each(files: Sequence[WantedFile], means: Means) -> tuple[tuple[Loo
     """
 
     def one(file: WantedFile) -> Looked | GpuenvError:
-        key = file.sha256 or str(file.path or file.url)
+        # Of two files one may be listed under the hash of the other.
+        key = f"{file.sha256} {file.path or file.url}"
         with means.alone_with(key):
             known = means.known.get(key)
             if known is not None:

@@ -8,10 +8,12 @@ from contextlib import nullcontext
 
 import msgspec
 
-from gpuenv.artifacts.cache import hash_key, place_key
+from gpuenv.artifacts.cache import claim_key, hash_key, place_key
 from gpuenv.artifacts.sources import LocalSource, Source
 from gpuenv.artifacts.wheel_names import artifact_of_wheel_name
-from gpuenv.errors import FormatError, RequestError
+from gpuenv.artifacts.whole_hash import SummedSource, check_sha256, sha256_of
+from gpuenv.channels.conda.places import without_secrets
+from gpuenv.errors import FormatError, IntegrityError, RequestError
 from gpuenv.model import Artifact, ArtifactKind, NativeFile, Reading
 from gpuenv.targets.means import Looked, Means
 from gpuenv.targets.stopping import StoppableSource
@@ -26,17 +28,22 @@ def look_into_file(file: WantedFile, means: Means) -> Looked:
     """What is in the file. What was read of it before a failure or an interruption is kept for the next time; where
     the process is killed, what was read until about a second before.
 
-    Any `GpuenvError` where it cannot be looked at; a reading that broke off on the way is given as far as it got.
+    A reading counts for every file with the same hash where that was checked: files here are, and those that come
+    whole. Of others only the address where it was read counts, so that an index that lies about a hash deceives nobody
+    about files elsewhere.
+
+    IntegrityError for a file that has not the size or the hash that its index lists, any other `GpuenvError` where it
+    cannot be looked at; a reading that broke off on the way is given as far as it got.
     """
     key = _key(file)
-    reading = means.cache.load(key) if key else None
+    reading = _known(file, means)
     fetched = 0
     if reading is None or not reading.complete:
         means.report.detail(f"reading {file.filename}")
         # Without a key nothing is shared with other processes, and nobody is to wait.
         with means.cache.lock(key) if key else nullcontext():
             # Another process may have read it meanwhile.
-            reading = (means.cache.load(key) if key else None) or reading
+            reading = _known(file, means) or reading
             if reading is None or not reading.complete:
                 reading, fetched = _read(file, means, key, before=reading)
     return Looked(reading=_placed(reading, file), fetched_bytes=fetched, python=file.python, note=file.note)
@@ -48,22 +55,52 @@ def as_seen_from(file: WantedFile, looked: Looked) -> Looked:
 
 
 def _key(file: WantedFile) -> str | None:
+    if file.sha256 and file.path is None:
+        return claim_key(file.sha256, _address(file)) if file.url else None
     if file.sha256:
         return hash_key(file.sha256)
     return place_key(file.path) if file.path else None
 
 
+def _address(file: WantedFile) -> str:
+    return without_secrets(file.url or "")
+
+
+def _known(file: WantedFile, means: Means) -> Reading | None:
+    if file.sha256:
+        return means.cache.of_file(file.sha256, _address(file) if file.url and file.path is None else None)
+    key = _key(file)
+    return means.cache.load(key) if key else None
+
+
 def _read(file: WantedFile, means: Means, key: str | None, *, before: Reading | None) -> tuple[Reading, int]:
     if file.path is not None:
         source: Source = LocalSource(file.path)
+        if file.size_bytes not in {None, source.size_bytes}:
+            raise _of_another_size(file, source)
+        if file.sha256:
+            check_sha256(file.filename, sha256_of(source), file.sha256)
         return _read_source(source, file, means, key, before), 0
     url = file.fetch_url
     if url is None:
         raise RequestError(f"`{file.filename}` has no address and is not here")
     with means.open_file(url, name=file.filename, size_bytes=file.size_bytes) as remote:
-        source = StoppableSource(remote, means.stopped)
+        source = SummedSource(StoppableSource(remote, means.stopped))
+        if file.sha256 and remote.is_whole:
+            check_sha256(file.filename, sha256_of(source), file.sha256)
+            key = hash_key(file.sha256)
         reading = _read_source(source, file, means, key, before)
+        if file.sha256 and source.sha256 and key != hash_key(file.sha256):
+            check_sha256(file.filename, source.sha256, file.sha256)
+            means.cache.store(hash_key(file.sha256), reading)
         return reading, remote.fetched_bytes
+
+
+def _of_another_size(file: WantedFile, source: Source) -> IntegrityError:
+    return IntegrityError(
+        f"`{file.filename}` is not the file that the index lists",
+        reasons=(f"it has {source.size_bytes} bytes, and the index says {file.size_bytes}",),
+    )
 
 
 def _read_source(source: Source, file: WantedFile, means: Means, key: str | None, before: Reading | None) -> Reading:

@@ -128,7 +128,7 @@ class ChannelView:
         return known.get(subdir, []), len(records) > sum(map(len, known.values()))
 
     def has_met(self, name: str) -> bool:
-        """The same for a name that was asked for before; False for others."""
+        """Whether some channel has a package of a name that was asked for before; False for other names."""
         return bool(self._records.get(name))
 
     def nearest_names(self, name: str) -> tuple[str, ...]:
