@@ -37,7 +37,7 @@ def files_are_elsewhere(subdir: Subdir, missing: Sequence[Entry], there: int) ->
             f"missing: {', '.join(names[:_MOST_NAMED])}{more}",
             "their metadata were judged alone, and no patch takes them out of the index",
         ),
-        hints=("put the files there, or index the channel again",),
+        hints=("put the files there to have them read",),
     )
 
 

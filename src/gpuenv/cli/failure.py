@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import textwrap
+
 import click
 
-from gpuenv.cli.text import paint, printable
+from gpuenv.cli.text import WIDEST, paint, printable
 from gpuenv.errors import GpuenvError
 from gpuenv.model import ErrorBody, ErrorDocument, to_json
 
@@ -38,12 +42,25 @@ def show_usage_error(error: click.ClickException, *, as_json: bool) -> None:
 
 
 def _print(body: ErrorBody, *, verbose: bool) -> None:
-    click.echo(f"{paint('error:', 'red', err=True)} {printable(body.message)}", err=True)
+    _say("error:", body.message, colour="red")
     for reason in body.reasons:
-        click.echo(f"  {printable(reason)}", err=True)
+        _say("", reason)
     if verbose and body.details:
         click.echo("in the solver's own words:", err=True)
         for line in body.details.splitlines():
             click.echo(f"  {line}", err=True)
     for hint in body.hints:
         click.echo(f"{paint('hint:', 'cyan', err=True)} {hint}", err=True)
+
+
+def _say(first: str, text: str, *, colour: str = "") -> None:
+    """`text` after the word `first`, or indented; on a terminal in lines that fit. Hints are left as they are, since
+    commands that were broken up could not be copied.
+    """
+    lead = f"{first} " if first else "  "
+    shown = printable(text)
+    if sys.stderr.isatty():
+        width = min(shutil.get_terminal_size().columns, WIDEST) - len(lead)
+        lines = textwrap.wrap(shown, max(width, 20), break_long_words=False, break_on_hyphens=False)
+        shown = f"\n{' ' * len(lead)}".join(lines)
+    click.echo(f"{paint(first, colour, err=True)} {shown}" if first else f"{lead}{shown}", err=True)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 __all__ = [
+    "WIDEST",
     "bytes_in_words",
     "hanging",
     "heading",
@@ -32,7 +33,8 @@ __all__ = [
 ]
 
 _STYLES = {Verdict.WORKS: "green", Verdict.DEGRADED: "yellow", Verdict.UNKNOWN: "yellow", Verdict.FAILS: "red"}
-_WIDEST = 110
+WIDEST = 110
+"""How many columns are used at most."""
 _BLANKS = re.compile(r" +(?=(?:\x1b\[0m)?$)")
 
 
@@ -50,7 +52,7 @@ def page() -> Iterator[Console]:
     """
     from rich.console import Console
 
-    width = min(Console().width, _WIDEST)
+    width = min(Console().width, WIDEST)
     out = Console(highlight=False, emoji=False, markup=False, soft_wrap=False, width=width)
     with out.capture() as captured:
         yield out

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gpuenv.environments import layout
 from gpuenv.environments.build import build, check_plan, with_lock
+from gpuenv.environments.conda_protection import check_pins, read_pins, refuse_frozen
 from gpuenv.environments.failures import refusals_explained
 from gpuenv.environments.foreign import check_foreign
 from gpuenv.environments.leftovers import sweep, sweep_neighbours
@@ -34,6 +35,7 @@ def create(
     force: bool = False,
     offline: bool = False,
     asked_with: Request | None = None,
+    override_frozen: bool = False,
 ) -> Environment:
     """Make the environment of `plan` at `prefix`, which is empty or not there; with `force` also over one of ours.
 
@@ -47,6 +49,7 @@ def create(
     check_plan(plan)
     with _changing(prefix, "creating"):
         _check_place(prefix, force=force)
+        refuse_frozen(prefix, override=override_frozen)
         now = datetime.now(UTC)
         new = layout.beside(prefix, "new")
         check_space(plan, prefix.parent, report=report)
@@ -76,12 +79,14 @@ def replace(
     seen: Environment | None = None,
     offline: bool = False,
     asked_with: Request | None = None,
+    override_frozen: bool = False,
 ) -> Environment:
     """Make the environment at `prefix` that of the new `plan`; until it is complete, the old one stays in use.
 
     Files of the user's own come along. Distributions that the user added with another tool must be in the new plan
     (`foreign_packages` gives them), or RequestError names them; `drop_foreign` leaves them out. `seen` is the
-    environment that the plan was made from; UnavailableError when it was changed since. Else as `create`.
+    environment that the plan was made from; UnavailableError when it was changed since. RequestError where it is
+    frozen, unless `override_frozen`; NoPlanError where the plan breaks a pin. Else as `create`.
     """
     from gpuenv.environments.conda_truth import as_it_is, is_same_conda
 
@@ -92,6 +97,8 @@ def replace(
         read_state(prefix)
     with _changing(prefix, "changing"):
         old = Environment(prefix=prefix, state=read_state(prefix))
+        refuse_frozen(prefix, override=override_frozen)
+        check_pins(read_pins(prefix), plan.conda)
         conda = as_it_is(old, report=Silence()).plan.conda
         if seen and (seen.state.changed != old.state.changed or not is_same_conda(seen.plan.conda, conda)):
             raise UnavailableError(
@@ -122,14 +129,18 @@ def replace(
         return Environment(prefix=prefix, state=read_state(prefix), notes=notes)
 
 
-def remove(prefix: Path) -> None:
-    """Delete the environment at `prefix`; RequestError where gpuenv made none. It is gone at once, or not at all."""
+def remove(prefix: Path, *, override_frozen: bool = False) -> None:
+    """Delete the environment at `prefix`. It is gone at once, or not at all.
+
+    RequestError where gpuenv made none, and where it is frozen, unless `override_frozen`.
+    """
     real = real_prefix(prefix)
     if not os.path.lexists(real.parent):
         read_state(real)
     with _changing(real, "removing"):
         if not layout.is_environment(real):
             read_state(real)
+        refuse_frozen(real, override=override_frozen)
         take_away(real)
     if prefix.is_symlink():
         prefix.unlink()

@@ -22,7 +22,9 @@ from gpuenv.model import LockedConda, Plan, Reporter, Request
 
 __all__ = ["asked_of_conda", "dist_name", "link_conda_packages"]
 
-_TYPED = re.compile(r"\s*(?:[^\s\[\]]+::)?(?P<name>[A-Za-z0-9_.-]+?)(?=[\s=<>!~\[;|]|$)(?P<rest>.*)", re.DOTALL)
+_TYPED = re.compile(
+    r"\s*(?:(?P<channel>[^\s\[\]]+)::)?(?P<name>[A-Za-z0-9_.-]+?)(?=[\s=<>!~\[;|]|$)(?P<rest>.*)", re.DOTALL
+)
 
 
 def link_conda_packages(
@@ -65,7 +67,7 @@ def asked_of_conda(plan: Plan) -> dict[str, str]:
     from rattler import MatchSpec
     from rattler.exceptions import InvalidMatchSpecError
 
-    there = {package.name for package in plan.conda}
+    there = {package.name: package for package in plan.conda}
     found: dict[str, str] = {}
     for typed in plan.request.specs:
         word = _TYPED.fullmatch(typed)
@@ -75,8 +77,16 @@ def asked_of_conda(plan: Plan) -> dict[str, str]:
             continue
         text = f"{name}{word['rest'] if word['rest'][:1] in {'', ' ', '[', '='} else ' ' + word['rest']}".strip()
         with suppress(InvalidMatchSpecError):
-            found[name] = str(MatchSpec(text))
+            found[name] = f"{_channel_mark(word['channel'], there[name])}{MatchSpec(text)}"
     return found
+
+
+def _channel_mark(typed: str | None, package: LockedConda) -> str:
+    """The channel of a spec that named one: as typed if that is a name, else by its address."""
+    if not typed:
+        return ""
+    is_name = "://" not in typed and not typed.startswith(("/", ".", "~")) and "\\" not in typed
+    return f"{typed if is_name else package.channel.rstrip('/')}::"
 
 
 def dist_name(package: LockedConda) -> str:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from gpuenv.environments.build import check_plan, with_lock
@@ -19,6 +20,7 @@ from gpuenv.environments.conda_history import asked_specs, history_with, read_hi
 from gpuenv.environments.conda_install import mend_records, notes_of, run_install, shown
 from gpuenv.environments.conda_meta import CondaPackage, is_placeholder, read_conda_meta
 from gpuenv.environments.conda_packages import CachedPackage, cached_packages
+from gpuenv.environments.conda_protection import read_pins, within_pins
 from gpuenv.environments.conda_together import Together, check_together, clear_the_way, refuse_outside
 from gpuenv.environments.conda_truth import is_same_conda
 from gpuenv.environments.leftovers import delete_tree
@@ -85,6 +87,7 @@ def plan_conda_packages(
     along = [one.name for one in there.locked if one.name not in new and one.name not in there.asked]
     python = None if "python" in new else there.python
     keep = Plan(request=Request(specs=()), machine=machine, python=there.python or "3.11", conda=there.locked)
+    pins = read_pins(there.prefix)
     first: NoPlanError | None = None
     for more in dict.fromkeys((tuple(along), ())):
         request = Request(
@@ -94,7 +97,7 @@ def plan_conda_packages(
             sources=Sources.CONDA,
         )
         try:
-            plan = make_plan(request, machine, report=report, keep=keep)
+            plan = within_pins(request, partial(make_plan, machine=machine, report=report, keep=keep), pins)
         except NoPlanError as error:
             first = error
             continue

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import msgspec
 
+from gpuenv.environments.conda_build import asked_of_conda
 from gpuenv.environments.conda_history import asked_specs, read_history
 from gpuenv.environments.conda_meta import CondaPackage, is_placeholder, missing_files, read_conda_meta
 from gpuenv.environments.state import Environment
@@ -72,29 +73,54 @@ def _plan_of(environment: Environment, packages: Iterable[CondaPackage]) -> Plan
         if name not in there and (environment.prefix / "conda-meta" / f"{name}-{one.version}-{one.build}.json").exists()
     }
     conda = sorted([*(one.locked for one in there.values()), *hidden.values()], key=lambda one: one.name)
-    if is_same_conda(conda, plan.conda):
-        return plan
     gone = planned.keys() - there.keys() - hidden.keys()
-    specs = [spec for spec in plan.request.specs if spec_name(spec) not in gone]
-    known = {spec_name(spec) for spec in specs}
-    specs += [spec for name, spec in _asked_since(environment, there, planned).items() if name not in known]
+    specs = _specs_of(environment, {spec for spec in plan.request.specs if spec_name(spec) in gone}, there, planned)
+    if is_same_conda(conda, plan.conda) and specs == plan.request.specs:
+        return plan
     moved = {name for name in planned.keys() & there.keys() if _key(planned[name]) != _key(there[name].locked)}
     return msgspec.structs.replace(
         plan,
-        request=msgspec.structs.replace(plan.request, specs=tuple(specs)),
+        request=msgspec.structs.replace(plan.request, specs=specs),
         packages=tuple(one for one in plan.packages if one.name not in gone | moved),
         conda=tuple(conda),
     )
 
 
-def _asked_since(
-    environment: Environment, there: dict[str, CondaPackage], planned: dict[str, LockedConda]
-) -> dict[str, str]:
-    """The specs of packages that came since, as far as they were asked for."""
+def _specs_of(
+    environment: Environment, gone: set[str], there: dict[str, CondaPackage], planned: dict[str, LockedConda]
+) -> tuple[str, ...]:
+    """What is asked for by now. Where the history has another spec than the request, it was asked for since."""
     try:
-        asked = asked_specs(read_history(environment.prefix))
+        revisions = read_history(environment.prefix)
     except FormatError:
-        asked = {}
-    came = {name: one for name, one in there.items() if name not in planned}
-    found = {name: asked[name] for name in came if name in asked}
-    return {name: one.requested[0] for name, one in came.items() if one.requested} | found
+        revisions = ()
+    now = {name: spec for name, spec in asked_specs(revisions).items() if name in there}
+    ever = {name for one in revisions for name in asked_specs([one])}
+    before = asked_of_conda(environment.plan)
+    specs: dict[str, str] = {}
+    for spec in environment.plan.request.specs:
+        name = next((one for one in (spec_name(spec), spec_name(spec).replace("_", "-")) if one in before), None)
+        if spec in gone or (name in ever and name not in now):
+            continue
+        if name in now and _plain(now[name]) != _plain(before[name]):
+            specs[f"{name}=="] = now[name]
+        else:
+            specs[spec] = spec
+    known = before.keys() | {spec_name(spec) for spec in specs.values()}
+    for name, one in there.items():
+        if name in now and name not in known:
+            specs[name] = now[name]
+        elif name not in planned and one.requested and name not in known:
+            specs[name] = one.requested[0]
+    return tuple(specs.values())
+
+
+def _plain(spec: str) -> str:
+    """A spec in the one form that rattler gives to all ways to write it."""
+    from rattler import MatchSpec
+    from rattler.exceptions import InvalidMatchSpecError
+
+    try:
+        return str(MatchSpec(spec))
+    except InvalidMatchSpecError:
+        return spec

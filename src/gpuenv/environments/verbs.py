@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from dataclasses import replace as replace_fields
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,7 @@ from packaging.utils import canonicalize_name
 from gpuenv.channels.pylock import read_lock
 from gpuenv.environments import layout
 from gpuenv.environments.changes import create, replace
+from gpuenv.environments.conda_protection import read_pins, refuse_frozen, within_pins
 from gpuenv.environments.conda_truth import as_it_is
 from gpuenv.environments.foreign import foreign_packages
 from gpuenv.environments.naming import real_prefix
@@ -27,22 +29,39 @@ __all__ = ["Change", "apply_plan", "create_environment", "install", "plan_instal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """An environment after a change, and the plan it had before (None for a new one)."""
+    """An environment after a change, and the plan it had before (None for a new one).
+
+    `notes` say what was found there, as by another tool, and what is to be told of packages that came.
+    """
 
     environment: Environment
     before: Plan | None
+    notes: tuple[str, ...] = ()
 
 
 def create_environment(
-    request: Request, prefix: Path, *, machine: Machine, report: Reporter, force: bool = False
+    request: Request,
+    prefix: Path,
+    *,
+    machine: Machine,
+    report: Reporter,
+    force: bool = False,
+    override_frozen: bool = False,
 ) -> Change:
     """Plan `request` for `machine` with the Pythons found here, and make the environment at `prefix`."""
     plan = make_plan(request, machine, interpreters=find_interpreters(), report=report)
-    return Change(environment=create(plan, prefix, report=report, force=force, asked_with=request), before=None)
+    made = create(plan, prefix, report=report, force=force, asked_with=request, override_frozen=override_frozen)
+    return Change(environment=made, before=None, notes=made.notes)
 
 
 def apply_plan(
-    plan: Plan, prefix: Path, *, report: Reporter, offline: bool = False, drop_foreign: bool = False
+    plan: Plan,
+    prefix: Path,
+    *,
+    report: Reporter,
+    offline: bool = False,
+    drop_foreign: bool = False,
+    override_frozen: bool = False,
 ) -> Change:
     """Make the environment at `prefix` that of a finished `plan`, whether there is one yet or not.
 
@@ -50,10 +69,19 @@ def apply_plan(
     """
     real = real_prefix(prefix)
     if not (layout.is_environment(real) or layout.journal_path(real).exists()):
-        return Change(environment=create(plan, prefix, report=report, offline=offline), before=None)
+        made = create(plan, prefix, report=report, offline=offline)
+        return Change(environment=made, before=None, notes=made.notes)
     old = as_it_is(load(prefix), report=report)
-    new = replace(plan, prefix, report=report, drop_foreign=drop_foreign, seen=old, offline=offline)
-    return Change(environment=new, before=old.plan)
+    new = replace(
+        plan,
+        prefix,
+        report=report,
+        drop_foreign=drop_foreign,
+        seen=old,
+        offline=offline,
+        override_frozen=override_frozen,
+    )
+    return Change(environment=new, before=old.plan, notes=(*old.notes, *new.notes))
 
 
 def install(
@@ -64,15 +92,18 @@ def install(
     report: Reporter,
     drop_foreign: bool = False,
     channels: tuple[str, ...] = (),
+    override_frozen: bool = False,
 ) -> Change:
     """Add `specs` to what was asked for at `prefix`; a spec takes the place of an older one for the same package.
 
     What is installed stays at its version where the new request allows it. `channels` go before those that the
     environment has.
     """
-    old = _with_channels(as_it_is(load(prefix), report=report), channels)
+    old = _with_channels(_opened(prefix, report, override_frozen), channels)
     wanted = _with_more(old, specs, drop=drop_foreign)
-    return _change(old, wanted, machine, report, keep=old.plan, drop_foreign=drop_foreign)
+    return _change(
+        old, wanted, machine, report, keep=old.plan, drop_foreign=drop_foreign, override_frozen=override_frozen
+    )
 
 
 def plan_install(
@@ -87,17 +118,25 @@ def plan_install(
     """The plan of the environment at `prefix`, and the one that `install` would make it; nothing is changed."""
     old = _with_channels(as_it_is(load(prefix), report=report), channels)
     wanted = _with_more(old, specs, drop=drop_foreign)
-    return old.plan, _planned(old, wanted, machine, report, keep=old.plan)
+    plan = _planned(old, wanted, machine, report, keep=old.plan)
+    notes = (*old.notes, *plan.explanation.notes)
+    return old.plan, msgspec.structs.replace(plan, explanation=msgspec.structs.replace(plan.explanation, notes=notes))
 
 
 def uninstall(
-    names: tuple[str, ...], prefix: Path, *, machine: Machine, report: Reporter, drop_foreign: bool = False
+    names: tuple[str, ...],
+    prefix: Path,
+    *,
+    machine: Machine,
+    report: Reporter,
+    drop_foreign: bool = False,
+    override_frozen: bool = False,
 ) -> Change:
     """Take packages out of what was asked for at `prefix`, and with them what only they needed.
 
     RequestError for a package that was not asked for, and when nothing would be left.
     """
-    old = as_it_is(load(prefix), report=report)
+    old = _opened(prefix, report, override_frozen)
     gone = {spec_name(name) for name in names}
     asked = {spec_name(spec) for spec in old.plan.request.specs}
     added = {spec_name(spec): spec for spec in foreign_packages(prefix)} if not drop_foreign else {}
@@ -110,7 +149,8 @@ def uninstall(
             f"nothing would be left in `{old.name}`",
             hints=(f"remove the environment itself: `gpuenv env remove -p {old.prefix}`",),
         )
-    return _change(old, wanted, machine, report, keep=old.plan, drop_foreign=drop_foreign or bool(added.keys() & gone))
+    drop = drop_foreign or bool(added.keys() & gone)
+    return _change(old, wanted, machine, report, keep=old.plan, drop_foreign=drop, override_frozen=override_frozen)
 
 
 def update(
@@ -121,16 +161,33 @@ def update(
     report: Reporter,
     drop_foreign: bool = False,
     channels: tuple[str, ...] = (),
+    override_frozen: bool = False,
 ) -> Change:
     """Plan what was asked for at `prefix` anew, with the newest of everything, or of the packages named only."""
-    old = _with_channels(as_it_is(load(prefix), report=report), channels)
+    old = _with_channels(_opened(prefix, report, override_frozen), channels)
     gone = {spec_name(name) for name in names}
     asked = {spec_name(spec) for spec in old.plan.request.specs}
     for name in sorted(gone - asked):
         raise _not_asked_for(name, old, asked)
     wanted = (*old.plan.request.specs, *_carried(old, set(), drop=drop_foreign))
     keep = old.plan if names else None
-    return _change(old, wanted, machine, report, keep=keep, renew=frozenset(gone), drop_foreign=drop_foreign)
+    return _change(
+        old,
+        wanted,
+        machine,
+        report,
+        keep=keep,
+        renew=frozenset(gone),
+        drop_foreign=drop_foreign,
+        override_frozen=override_frozen,
+    )
+
+
+def _opened(prefix: Path, report: Reporter, override_frozen: bool) -> Environment:
+    """The environment as it is, which is to be changed."""
+    there = load(prefix)
+    refuse_frozen(there.prefix, override=override_frozen)
+    return as_it_is(there, report=report)
 
 
 def _with_channels(old: Environment, channels: tuple[str, ...]) -> Environment:
@@ -164,12 +221,19 @@ def _change(
     keep: Plan | None,
     renew: frozenset[str] = frozenset(),
     drop_foreign: bool,
+    override_frozen: bool,
 ) -> Change:
     plan = _planned(old, specs, machine, report, keep=keep, renew=renew)
     environment = replace(
-        plan, old.prefix, report=report, drop_foreign=drop_foreign, seen=old, asked_with=old.plan.request
+        plan,
+        old.prefix,
+        report=report,
+        drop_foreign=drop_foreign,
+        seen=old,
+        asked_with=old.plan.request,
+        override_frozen=override_frozen,
     )
-    return Change(environment=environment, before=old.plan)
+    return Change(environment=environment, before=old.plan, notes=(*old.notes, *environment.notes))
 
 
 def _planned(
@@ -185,12 +249,14 @@ def _planned(
     own = Interpreter(version=old.plan.python, path=old.plan.interpreter or "", found_by="environment")
     asks_python = any(spec_name(spec) == "python" for spec in specs)
     interpreters = find_interpreters() if asks_python or not old.plan.interpreter else (own,)
+    make = partial(make_plan, machine=machine, interpreters=interpreters, report=report)
+    pins = read_pins(old.prefix)
     if keep is not None:
         try:
-            return make_plan(request, machine, interpreters=interpreters, report=report, keep=keep, renew=renew)
+            return within_pins(request, partial(make, keep=keep, renew=renew), pins)
         except NoPlanError:
             report.detail("what is installed cannot stay as it is")
-    return make_plan(request, machine, interpreters=interpreters, report=report)
+    return within_pins(request, make, pins)
 
 
 def _not_asked_for(name: str, old: Environment, asked: set[str]) -> RequestError:

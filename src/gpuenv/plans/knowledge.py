@@ -108,8 +108,9 @@ class Knowledge:
             told = build.needs
             needs = msgspec.structs.replace(
                 needs,
-                # What its metadata says counts as well: a package may be without code, and of others that have it.
-                uses_gpu=needs.uses_gpu or told.uses_gpu,
+                # What its metadata asks for counts as well. A mere name (`gpu_…`) says which build of another package
+                # it brings, and that one is judged.
+                uses_gpu=needs.uses_gpu or (told.uses_gpu and bool(told.cuda or told.virtual_packages)),
                 cuda=needs.cuda or told.cuda,
                 cuda_newest=needs.cuda_newest or told.cuda_newest,
                 virtual_packages=told.virtual_packages,

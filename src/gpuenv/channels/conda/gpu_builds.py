@@ -85,7 +85,7 @@ def _build(record: RepoDataRecord, known: dict[tuple[object, ...], Needs]) -> Bu
     depends, constrains = [*map(plain_spec, record.depends)], [*map(plain_spec, record.constrains)]
     if None in depends or None in constrains:
         return None
-    is_library = is_cuda_package(name) or is_selector(name)
+    is_library = is_cuda_package(name) or is_selector(record)
     gpu = not is_library and is_marked(record) and not is_metapackage(record)
     told = tuple(text for text in record.depends if asks_for_cuda(text) or text.startswith("__glibc"))
     label = _OF_PYTHON.sub("", str(record.build)).strip("_")
@@ -122,7 +122,7 @@ def _needs(record: RepoDataRecord, label: str, *, gpu: bool, is_library: bool) -
         platforms=platforms_of(record.subdir),
     )
     glibc = glibc_of(record.depends)
-    if not gpu and (not is_library or is_selector(artifact.name)):
+    if not gpu and (not is_library or is_selector(record)):
         framework = find_framework(artifact.name)
         return Needs(
             subject=artifact.subject,

@@ -37,8 +37,12 @@ _OTHER_GPU = re.compile(
 )
 _FOR_CPU = re.compile(r"(?:^|[-_.])(?:cpu|mkl|eigen)(?![a-z])|cpu", re.ASCII)
 _WORD = re.compile(r"[\w.-]+", re.ASCII)
-_SELECTORS = {"pytorch-mutex": "cuda", "_tflow_select": "gpu"}
-"""Packages without files of which one build goes with CPU builds and another with GPU builds."""
+_SELECTING = frozenset({"cuda", "gpu"})
+_SELECTORS = _SELECTING | {"cpu", "mkl", "eigen"}
+"""Builds of packages without files, of which one goes with CPU builds and another with GPU builds of something else:
+`pytorch-mutex 1.0 cuda`, `_tflow_select 2.1.0 gpu`.
+"""
+_SMALL = 1 << 16
 
 
 @lru_cache(maxsize=1 << 14)
@@ -47,9 +51,9 @@ def is_cuda_package(name: str) -> bool:
     return name in _OF_CUDA or name.startswith("cuda-") or find_library(name) is not None
 
 
-def is_selector(name: str) -> bool:
-    """Whether a package of this name only keeps CPU and GPU builds of others apart."""
-    return name in _SELECTORS
+def is_selector(record: RepoDataRecord) -> bool:
+    """Whether a package only keeps CPU and GPU builds of others apart: it is small, and its build is a bare word."""
+    return str(record.build) in _SELECTORS and (record.size is None or record.size < _SMALL)
 
 
 def is_conditional(text: str) -> bool:
@@ -86,7 +90,7 @@ def is_marked(record: RepoDataRecord) -> bool:
 
 def _selects_gpu(text: str) -> bool:
     words = text.split()
-    return _SELECTORS.get(words[0]) == words[-1] if words else False
+    return len(words) == 3 and words[2] in _SELECTING
 
 
 def asks_for_cuda(text: str) -> bool:
