@@ -109,10 +109,9 @@ def describe_artifact(artifact: Artifact, index: CondaIndex) -> Artifact:
 
 
 def _subdir(index: CondaIndex) -> str | None:
-    if index.noarch:
-        return "noarch"
-    if index.subdir:
-        return index.subdir
+    # A package for any Python may be for one platform (CEP 20).
+    if index.subdir or index.noarch:
+        return index.subdir or "noarch"
     if not index.platform:
         return None
     bits = {"x86_64": "64", "x86": "32"}.get(index.arch or "", index.arch or "")

@@ -11,6 +11,8 @@ import click
 
 import gpuenv
 from gpuenv.cli.channel_option import channel_option
+from gpuenv.cli.frozen_option import frozen_option
+from gpuenv.cli.imports import with_notes
 from gpuenv.cli.install_into import install_into_foreign, undo_in_foreign
 from gpuenv.cli.options import (
     as_json,
@@ -20,7 +22,7 @@ from gpuenv.cli.options import (
     machine_option,
     verbose_option,
 )
-from gpuenv.cli.plan_text import show_done
+from gpuenv.cli.plan_text import show_done, show_notes
 from gpuenv.cli.progress import Progress
 from gpuenv.cli.text import page, plain_table
 from gpuenv.errors import RequestError
@@ -36,7 +38,7 @@ def _change_options(function: Callable[..., Any]) -> Callable[..., Any]:
     drop = click.option(
         "--drop-foreign", "drop_foreign", is_flag=True, help="Lose what was installed there with another tool."
     )
-    return environment_options(machine_option(drop(verbose_option(as_json(function)))))
+    return environment_options(machine_option(drop(frozen_option(verbose_option(as_json(function))))))
 
 
 @click.command("install", short_help="Add packages to an environment.")
@@ -59,7 +61,8 @@ def install_command(specs: tuple[str, ...], dry_run: bool, yes: bool, undo: bool
     foreign = gpuenv.chosen_foreign(options["name"], options["prefix"], os.environ)
     as_json = options["as_json"]
     if undo:
-        return undo_in_foreign(_undoable(foreign, options["name"], options["prefix"]), yes=yes, as_json=as_json)
+        place = _undoable(foreign, options["name"], options["prefix"])
+        return undo_in_foreign(place, yes=yes, override_frozen=options["override_frozen"], as_json=as_json)
     if foreign is not None:
         machine = chosen_machine(options["machine"])
         verbose = options["verbose"]
@@ -69,11 +72,15 @@ def install_command(specs: tuple[str, ...], dry_run: bool, yes: bool, undo: bool
             machine,
             channels=options["channels"],
             dry_run=dry_run,
+            override_frozen=options["override_frozen"],
             yes=yes,
             verbose=verbose,
             as_json=as_json,
         )
-    return _show_planned(specs, **options) if dry_run else _carry_out(gpuenv.install, specs, **options)
+    if dry_run:
+        options.pop("override_frozen")
+        return _show_planned(specs, **options)
+    return _carry_out(gpuenv.install, specs, **options)
 
 
 def _undoable(foreign: Path | None, name: str | None, prefix: Path | None) -> Path:
@@ -154,11 +161,12 @@ def _carry_out(
         )
     plan = change.environment.plan
     if as_json:
-        click.echo(to_json(plan))
+        click.echo(to_json(with_notes(plan, change.notes)))
         return 0
     show_done(plan, explained=False, verbose=verbose)
     if change.before:
         _show_difference(change.before, plan)
+    show_notes(change.notes)
     return 0
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
 import gpuenv
+from gpuenv.cli.frozen_option import frozen_option
 from gpuenv.cli.imports import import_options, refuse_nothing, with_file, with_notes
 from gpuenv.cli.options import (
     ChosenSources,
@@ -37,6 +39,7 @@ __all__ = ["create_command"]
 @policy_options
 @channel_options
 @click.option("--force", is_flag=True, help="Put it in the place of an environment that is there.")
+@frozen_option
 @verbose_option
 @as_json
 def create_command(
@@ -53,6 +56,7 @@ def create_command(
     index_policy: str,
     sources: ChosenSources,
     force: bool,
+    override_frozen: bool,
     verbose: bool,
     as_json: bool,
 ) -> int:
@@ -74,14 +78,15 @@ def create_command(
             machine=here,
             report=progress,
             force=force,
+            override_frozen=override_frozen,
         )
-    plan = with_notes(change.environment.plan, notes)
+    plan = with_notes(change.environment.plan, (*notes, *change.notes))
     if as_json:
         click.echo(to_json(plan))
         return 0
     show_done(plan, explained=True, verbose=verbose)
     where = str(prefix) if prefix else str(place)
-    option = f"-p {prefix}" if prefix else f"-n {name or place.name}"
+    option = f"-p {shlex.quote(str(prefix))}" if prefix else f"-n {name or place.name}"
     click.echo(f"The environment is at {where}. Use it:")
     click.echo(f"  gpuenv run {option} python")
     click.echo(f"  gpuenv shell {option}")

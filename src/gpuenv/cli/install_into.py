@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
 import click
 
 import gpuenv
-from gpuenv.cli.plan_text import show_done
+from gpuenv.cli.plan_text import show_done, show_notes
 from gpuenv.cli.progress import Progress
 from gpuenv.cli.text import hanging, page, plain_table
 from gpuenv.errors import RequestError
@@ -26,6 +27,7 @@ def install_into_foreign(
     *,
     channels: tuple[str, ...] = (),
     dry_run: bool,
+    override_frozen: bool = False,
     yes: bool,
     verbose: bool,
     as_json: bool,
@@ -45,25 +47,23 @@ def install_into_foreign(
             click.echo("Nothing was changed.")
         return 0
     with Progress() as progress:
-        result = gpuenv.install_into(preview, report=progress)
+        result = gpuenv.install_into(preview, report=progress, override_frozen=override_frozen)
     if as_json:
         click.echo(to_json(result))
     elif not preview.is_empty:
-        _show_result(result)
+        _show_result(result, told=preview.report.notes)
     return 0
 
 
-def undo_in_foreign(prefix: Path, *, yes: bool, as_json: bool) -> int:
+def undo_in_foreign(prefix: Path, *, yes: bool, override_frozen: bool = False, as_json: bool) -> int:
     """Take the last installation at `prefix` back."""
     with Progress() as progress:
-        result = gpuenv.undo_install(prefix, report=progress, force=yes)
+        result = gpuenv.undo_install(prefix, report=progress, force=yes, override_frozen=override_frozen)
     if as_json:
         click.echo(to_json(result))
         return 0
     show_changes(result.changes)
-    with page() as out:
-        for note in result.notes:
-            out.print(hanging("note: ", note))
+    show_notes(result.notes)
     click.echo(f"{prefix} is as it was before the last installation.")
     return 0
 
@@ -91,12 +91,14 @@ def _show_preview(report: InstallReport, *, verbose: bool) -> None:
             out.print(hanging("stays: ", kept))
         for name, value in report.variables.items():
             out.print(hanging("note: ", f"each start of its Python sets {name}={value} where you did not"))
+    show_notes(report.notes)
     _show_conflicts(report, happened=False)
 
 
-def _show_result(report: InstallReport) -> None:
+def _show_result(report: InstallReport, *, told: tuple[str, ...]) -> None:
+    show_notes(note for note in report.notes if note not in told)
     _show_conflicts(report, happened=True)
-    click.echo(f"Done. The last change can be taken back: gpuenv install --undo -p {report.prefix}")
+    click.echo(f"Done. The last change can be taken back: gpuenv install --undo -p {shlex.quote(report.prefix)}")
 
 
 def _show_conflicts(report: InstallReport, *, happened: bool) -> None:

@@ -9,7 +9,7 @@ import click
 import gpuenv
 from gpuenv import settings
 from gpuenv.cli.options import as_json, chosen_prefix, environment_options
-from gpuenv.cli.text import page, plain_table, verdict_text
+from gpuenv.cli.text import hanging, page, plain_table, verdict_text
 from gpuenv.model import EnvironmentList, EnvironmentRow, GpuSupport, PackageList, to_json
 
 __all__ = ["list_command", "show_environments"]
@@ -24,17 +24,23 @@ def list_command(name: str | None, prefix: Path | None, as_json: bool) -> int:
         return show_environments(as_json=as_json)
     place = chosen_prefix(name, prefix)
     packages = gpuenv.list_packages(place)
+    problems = gpuenv.load(place).conda_problems
     if as_json:
-        click.echo(to_json(PackageList(prefix=str(place), packages=packages)))
+        click.echo(to_json(PackageList(prefix=str(place), packages=packages, problems=problems)))
         return 0
     table = plain_table("package", "version", "build", "source", "uses a GPU", "verdict")
+    any_on_gpu = any(package.gpu for package in packages)
     for package in packages:
         support = package.gpu_support
-        shown = "" if support in {None, GpuSupport.NONE} else f"{support.value}{'' if package.gpu else ' (on CPU)'}"
+        # What computes through another package does so where that one does.
+        on_gpu = package.gpu or (support is GpuSupport.THROUGH and any_on_gpu)
+        shown = "" if support in {None, GpuSupport.NONE} else f"{support.value}{'' if on_gpu else ' (on CPU)'}"
         verdict = verdict_text(package.verdict) if package.verdict else ""
         table.add_row(package.name, package.version, package.build or "", package.source, shown, verdict)
     with page() as out:
         out.print(table)
+        for problem in problems:
+            out.print(hanging("note: ", problem))
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
@@ -20,6 +20,7 @@ __all__ = [
     "runs_on",
     "show_done",
     "show_machines",
+    "show_notes",
     "show_packages",
     "show_plans",
     "show_reasons",
@@ -105,6 +106,13 @@ def show_done(plan: Plan, *, explained: bool, verbose: bool) -> None:
         if explained:
             _show_notes(out, plan)
         out.print(f"{count_in_words(plan)}, for Python {plan.python}.")
+
+
+def show_notes(notes: Iterable[str]) -> None:
+    """Print what is to be told of what was done."""
+    with page() as out:
+        for note in notes:
+            out.print(hanging("note: ", note))
 
 
 def show_packages(out: Console, plan: Plan) -> None:
@@ -244,7 +252,7 @@ def _show_conda(out: Console, plan: Plan) -> None:
 
 def count_in_words(plan: Plan) -> str:
     """How many wheels and conda packages a plan has, and how large they are."""
-    known = sum(one.size_bytes for one in (*plan.conda, *plan.wheels) if one.size_bytes)
+    known = sum(one.size_bytes or 0 for one in plan.conda) + sum(one.size_bytes or 0 for one in plan.wheels)
     conda = f"{len(plan.conda)} conda {'package' if len(plan.conda) == 1 else 'packages'}"
     wheels = f"{len(plan.wheels)} {'wheel' if len(plan.wheels) == 1 else 'wheels'}"
     words = f"{conda} and {wheels}" if plan.conda and plan.wheels else conda if plan.conda else wheels

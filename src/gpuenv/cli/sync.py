@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 import gpuenv
+from gpuenv.cli.frozen_option import frozen_option
 from gpuenv.cli.options import as_json, chosen_machine, chosen_prefix, environment_options, is_elsewhere, machine_option
 from gpuenv.cli.progress import Progress
 from gpuenv.cli.text import hanging, page, plain_table
@@ -28,6 +30,7 @@ _MOST_SHOWN = 200
 @click.option("--offline", is_flag=True, help="Ask no network: all files must be in the cache of `uv`.")
 @click.option("--dry-run", is_flag=True, help="Only say what would change.")
 @click.option("--drop-foreign", is_flag=True, help="Lose what was installed there with another tool.")
+@frozen_option
 @as_json
 def sync_command(
     name: str | None,
@@ -37,6 +40,7 @@ def sync_command(
     offline: bool,
     dry_run: bool,
     drop_foreign: bool,
+    override_frozen: bool,
     as_json: bool,
 ) -> int:
     """Make the environment -n NAME or -p PATH that of the `gpuenv.lock` here or above; `.venv` beside it by default.
@@ -55,6 +59,7 @@ def sync_command(
             offline=offline,
             dry_run=dry_run,
             drop_foreign=drop_foreign,
+            override_frozen=override_frozen,
             report=progress,
         )
     if as_json:
@@ -79,7 +84,7 @@ def _show(report: SyncReport, name: str | None) -> None:
             case SyncState.WOULD_CHANGE:
                 out.print(f"{prefix} would change; nothing was done.")
             case _:
-                option = f"-n {name}" if name else f"-p {prefix}"
+                option = f"-n {name}" if name else f"-p {shlex.quote(prefix)}"
                 out.print(f"{prefix} is as the lock says now, with Python {report.plan.python}. Use it:")
                 out.print(f"  gpuenv run {option} python")
                 out.print(f"  gpuenv shell {option}")

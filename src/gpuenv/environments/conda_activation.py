@@ -6,6 +6,7 @@ Source: conda's documentation, "Managing environments", and `conda/activate.py`.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,8 +16,8 @@ from gpuenv.environments.conda_state import conda_variables
 __all__ = ["activation_scripts", "conda_environ", "conda_paths", "is_conda_prefix", "through_scripts"]
 
 _ON_WINDOWS = ("", "Library/mingw-w64/bin", "Library/usr/bin", "Library/bin", "Scripts", "bin")
-# Each script is the first word left, so that they and the command may be called anything.
-_RUN = 'n=$1; shift; while [ "$n" -gt 0 ]; do . "$1"; shift; n=$((n - 1)); done; unset n; exec "$@"'
+# Within a function, since a script may set the words of what reads it, and without variables, which it may set, too.
+_READ = '_gpuenv_read() { . "$1"; }'
 
 
 def is_conda_prefix(prefix: Path) -> bool:
@@ -55,4 +56,5 @@ def through_scripts(prefix: Path, command: Sequence[str], environ: Mapping[str, 
     shell = shutil.which("bash", path=path) or shutil.which("sh", path=path)
     if os.name == "nt" or not scripts or shell is None:
         return None
-    return [shell, "-c", _RUN, shell, str(len(scripts)), *map(os.fspath, scripts), *command]
+    lines = [_READ, *(f"_gpuenv_read {shlex.quote(os.fspath(one))}" for one in scripts), "unset -f _gpuenv_read"]
+    return [shell, "-c", "\n".join([*lines, 'exec "$@"']), shell, *command]

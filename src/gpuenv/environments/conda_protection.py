@@ -106,7 +106,7 @@ def check_pins(pins: Iterable[Pin], packages: Iterable[LockedConda]) -> None:
         raise NoPlanError(
             "what was asked for breaks a pin of the environment",
             reasons=tuple(
-                f"`conda-meta/pinned` says `{printable(pin.text)}`, and it would get {one.name} {one.version} {one.build}"
+                f"`conda-meta/pinned` says `{printable(pin.text)}`, and {one.name} {one.version} {one.build} would come"
                 for pin, one in broken
             ),
             hints=("ask for what the pin allows, or take its line out of `conda-meta/pinned`",),
@@ -118,7 +118,8 @@ def within_pins(request: Request, make: Callable[[Request], Plan], pins: tuple[P
 
     NoPlanError as `make` and `check_pins`.
     """
-    plan, bounds = make(request), dict[str, None]()
+    first, bounds = make(request), dict[str, None]()
+    plan = first
     while broken := [pin for pin, _ in broken_pins(pins, plan.conda) if pin.text not in bounds]:
         bounds |= dict.fromkeys(pin.text for pin in broken)
         try:
@@ -129,7 +130,7 @@ def within_pins(request: Request, make: Callable[[Request], Plan], pins: tuple[P
                 error.message, reasons=(*said, *error.reasons), hints=error.hints, details=error.details
             ) from error
     check_pins(pins, plan.conda)
-    return msgspec.structs.replace(plan, request=request)
+    return msgspec.structs.replace(plan, request=first.request)
 
 
 def _keeps(package: LockedConda, pin: Pin) -> bool:

@@ -15,6 +15,7 @@ import msgspec
 from gpuenv.channels import uv
 from gpuenv.channels.pylock import read_lock
 from gpuenv.environments import foreign_journal, foreign_layout, layout
+from gpuenv.environments.conda_protection import refuse_frozen
 from gpuenv.environments.foreign_conflicts import find_conflicts
 from gpuenv.environments.foreign_distributions import Installed, files_of, read_installed
 from gpuenv.environments.foreign_journal import Journal, Stage
@@ -35,16 +36,17 @@ if TYPE_CHECKING:
 __all__ = ["install_into"]
 
 
-def install_into(preview: Preview, *, report: Reporter) -> InstallReport:
+def install_into(preview: Preview, *, report: Reporter, override_frozen: bool = False) -> InstallReport:
     """Change the environment as `preview` says, and nothing else in it; what was there is kept for `undo_install`.
 
-    When it fails, the environment is put back. UnavailableError when it was changed since the preview, when another
+    When it fails, the environment is put back. RequestError where it is frozen, unless `override_frozen`. UnavailableError when it was changed since the preview, when another
     command changes it, or for network and disk; IntegrityError for a file that is not the planned one.
     """
     environment = preview.environment
     prefix = environment.prefix
     if preview.is_empty:
         return msgspec.structs.replace(preview.report, done=True)
+    refuse_frozen(prefix, override=override_frozen)
     with changing(prefix, "installing into"):
         settle(prefix)
         _check_unchanged(preview)

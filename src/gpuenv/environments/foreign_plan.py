@@ -12,6 +12,7 @@ from packaging.utils import canonicalize_name
 from gpuenv.channels.catalog import find_project
 from gpuenv.channels.pylock import LockedPackage
 from gpuenv.environments.build import check_plan
+from gpuenv.environments.conda_protection import frozen_message
 from gpuenv.environments.foreign_conflicts import find_conflicts, unmet
 from gpuenv.environments.foreign_distributions import Installed, is_same, read_installed
 from gpuenv.environments.foreign_places import (
@@ -27,7 +28,7 @@ from gpuenv.environments.lock_markers import packages_of
 from gpuenv.environments.naming import real_prefix
 from gpuenv.environments.variables import variables_of
 from gpuenv.errors import NoPlanError, RequestError
-from gpuenv.model import Conflict, InstallReport, Machine, PackageChange, Plan, Reporter
+from gpuenv.model import Conflict, InstallReport, Machine, PackageChange, Plan, Reporter, printable
 
 if TYPE_CHECKING:
     from gpuenv.environments.conda_into import CondaPrefix
@@ -89,6 +90,7 @@ def plan_into(
         kept=tuple(_kept(installed, planned)),
         conflicts_before=find_conflicts(installed, plan.machine.platform, environment.minor),
         conflicts=_expected_conflicts(installed, changes, plan),
+        notes=_frozen(environment.prefix),
         variables=variables_of(plan),
         plan=plan,
     )
@@ -119,10 +121,19 @@ def _plan_conda(
         changes=tuple(changes_of(there, plan)),
         kept=tuple(f"{one.name} {one.version}" for one in installed.values() if one.conda is None),
         conflicts_before=conflicts,
+        notes=_frozen(prefix),
         conflicts=conflicts,
         plan=plan,
     )
     return Preview(environment=environment, installed=installed, plan=plan, report=result, conda=there, specs=specs)
+
+
+def _frozen(prefix: Path) -> tuple[str, ...]:
+    message = frozen_message(prefix)
+    if message is None:
+        return ()
+    said = f": {printable(message)}" if message.strip() else ""
+    return (f"the environment is frozen, and is changed with `--override-frozen` only{said}",)
 
 
 def _changes(

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from gpuenv.environments import foreign_journal, foreign_layout
+from gpuenv.environments.conda_protection import refuse_frozen
 from gpuenv.environments.failures import refusals_explained
 from gpuenv.environments.foreign_distributions import files_of, read_installed
 from gpuenv.environments.foreign_journal import Journal, Stage
@@ -27,13 +28,17 @@ __all__ = ["changing", "check_unfinished", "settle", "take_back", "undo_install"
 _MOST_NAMED = 6
 
 
-def undo_install(prefix: Path, *, report: Reporter, force: bool = False) -> InstallReport:
+def undo_install(
+    prefix: Path, *, report: Reporter, force: bool = False, override_frozen: bool = False
+) -> InstallReport:
     """Put the environment at `prefix` back to what it was before the last change there, complete or interrupted.
 
     No network is needed. RequestError where there is nothing to take back, IntegrityError where files of the change
-    were changed again since, which `force` overrides.
+    were changed again since, which `force` overrides. RequestError where the environment is frozen by now, unless
+    `override_frozen`.
     """
     prefix = real_prefix(prefix)
+    refuse_frozen(prefix, override=override_frozen)
     journal = foreign_journal.read_journal(prefix)
     if journal is None:
         raise _nothing_to_undo(prefix)

@@ -65,7 +65,7 @@ if [ -n "${GPUENV_SHELL_CONDA-}" ] && [ -d "$GPUENV_SHELL_PREFIX/etc/conda/activ
     while IFS= read -r _gpuenv_script <&3; do
         if [ -f "$_gpuenv_script" ]; then . "$_gpuenv_script"; fi
     done 3<<GPUENV_SCRIPTS
-$(find "$GPUENV_SHELL_PREFIX/etc/conda/activate.d" -name '*.sh' | sort)
+$(find "$GPUENV_SHELL_PREFIX/etc/conda/activate.d/" -maxdepth 1 -name '*.sh' | LC_ALL=C sort)
 GPUENV_SCRIPTS
     unset _gpuenv_script
 fi

@@ -40,11 +40,12 @@ class InstalledPackage(Noun, frozen=True, kw_only=True):
 
 
 class PackageList(Noun, frozen=True, kw_only=True):
-    """What is installed in one environment."""
+    """What is installed in one environment; `problems` are conda packages of which files or records are gone."""
 
     version: int = JSON_VERSION
     prefix: str
     packages: tuple[InstalledPackage, ...]
+    problems: tuple[str, ...] = ()
 
 
 class EnvironmentRow(Noun, frozen=True, kw_only=True):

@@ -44,7 +44,7 @@ def _build(order: dict[str, Any]) -> dict[str, Any]:
 def _keep_own_siblings(chosen: RenderedVariant) -> None:
     """Leaves it the other outputs that it was rendered with.
 
-    rattler-build (0.69) looks pins up by name among all outputs of all variants, and takes the last: each variant of a
+    rattler-build (0.73) looks pins up by name among all outputs of all variants, and takes the last: each variant of a
     package would require the last variant of a library that it pins exactly.
     """
     pins = {name: (str(pin.version), pin.build_string) for name, pin in chosen.pin_subpackages.items()}

@@ -46,13 +46,15 @@ def sync(
     offline: bool = False,
     dry_run: bool = False,
     drop_foreign: bool = False,
+    override_frozen: bool = False,
     report: Reporter,
 ) -> SyncReport:
     """Make the environment at `prefix` that of the plan that the lock holds for `machine`, or for this computer.
 
     The lock is the one at `path`, or that of the workspace around `start`; without a `prefix` the environment is
     `.venv` beside it. Files are those of the lock, byte for byte; with `offline` all must be in the cache of `uv`.
-    Where the environment is as the lock says, nothing is done; with `dry_run` nothing is done in any case.
+    Where the environment is as the lock says, nothing is done; with `dry_run` nothing is done in any case. Conda packages
+    of which files or records are gone are not as it says. A frozen environment is changed with `override_frozen` only.
 
     RequestError where there is no lock, or something else is at the place; IntegrityError for a lock that was changed,
     or is older than what the project asks for; FormatError for one that is none; NoPlanError where it holds no plan
@@ -67,17 +69,27 @@ def sync(
     there = load(target) if layout.is_environment(target) or layout.journal_path(target).exists() else None
     changes = tuple(_changes(there, wanted))
     notes = chosen.notes
+    broken = there.conda_problems if there else ()
     added = tuple(change for change in changes if change.after is None)
-    if there is not None and _is_equal(there, wanted) and changes == added and not (added and drop_foreign):
+    is_equal = there is not None and not broken and _is_equal(there, wanted)
+    if is_equal and changes == added and not (added and drop_foreign):
         state, changes = SyncState.UNCHANGED, ()
         notes += tuple(f"added by hand, and in no lock: {one.name} {one.before}" for one in added)
     elif dry_run:
         state = SyncState.WOULD_CREATE if there is None else SyncState.WOULD_CHANGE
+        notes += broken
         check_plan(wanted)
     else:
         state = SyncState.CREATED if there is None else SyncState.CHANGED
         plan = _with_interpreter(wanted, there)
-        _apply(plan, target, offline=offline, drop_foreign=drop_foreign, report=report)
+        notes += _apply(
+            plan,
+            target,
+            offline=offline,
+            drop_foreign=drop_foreign,
+            override_frozen=override_frozen,
+            report=report,
+        )
         notes += _yanked(plan, offline=offline)
     return SyncReport(prefix=str(target), lock=str(place), state=state, changes=changes, notes=notes, plan=wanted)
 
@@ -149,9 +161,13 @@ def _with_interpreter(plan: Plan, there: Environment | None) -> Plan:
     return msgspec.structs.replace(plan, interpreter=fitting[0])
 
 
-def _apply(plan: Plan, target: Path, *, offline: bool, drop_foreign: bool, report: Reporter) -> None:
+def _apply(
+    plan: Plan, target: Path, *, offline: bool, drop_foreign: bool, override_frozen: bool, report: Reporter
+) -> tuple[str, ...]:
     try:
-        apply_plan(plan, target, report=report, offline=offline, drop_foreign=drop_foreign)
+        return apply_plan(
+            plan, target, report=report, offline=offline, drop_foreign=drop_foreign, override_frozen=override_frozen
+        ).notes
     except RequestError as error:
         if os.path.lexists(target) and not layout.is_environment(target):
             hints = ("name another place: `gpuenv sync -p PATH`, or move it away first",)
