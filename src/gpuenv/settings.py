@@ -76,6 +76,14 @@ CATALOG_WHEELS_AT_ONCE = 2
 UV_CONCURRENT_DOWNLOADS = 32
 """How many files `uv` fetches at once when the user set no bound of their own."""
 
+CHANNEL_FILE_SECONDS = 300
+"""How long one file of a conda channel, such as its repodata, may take to come."""
+
+CHANNEL_SILENT_SECONDS = 20.0
+"""After how long without an answer of a channel its server is asked whether it is there, and how long it may take to
+say so.
+"""
+
 PROJECT_INDEX_SECONDS = 1.5
 """How long a plan waits for projects' own indexes in all."""
 

@@ -75,7 +75,7 @@ class RangeServer:
             self.asked.append(headers.get("Range"))
             self.headers.append(dict(headers))
             number = len(self.asked)
-        reply = self._honest(name, headers)
+        reply = self.honest(name, headers)
         self.change(number, reply)
         return reply
 
@@ -84,7 +84,8 @@ class RangeServer:
         with self._lock:
             self.sent_bytes += size
 
-    def _honest(self, name: str, headers: Mapping[str, str]) -> Reply:
+    def honest(self, name: str, headers: Mapping[str, str]) -> Reply:
+        """The answer of a server that behaves."""
         if name in self.redirects:
             return Reply(status=302, headers={"Location": self.redirects[name]}, body=b"")
         if self.login and headers.get("Authorization") != "Basic " + base64.b64encode(self.login.encode()).decode():
@@ -134,6 +135,12 @@ def _handler(server: RangeServer) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
 
+        def do_HEAD(self) -> None:
+            # Not counted among what was asked: whoever counts means bytes that are read.
+            name = unquote(urlsplit(self.path).path.lstrip("/"))
+            reply = server.honest(name, {key.title(): value for key, value in self.headers.items()})
+            self._send_head(reply)
+
         def do_GET(self) -> None:
             # Names of headers have no case (RFC 9110, 5.1), and rattler writes them small.
             headers = {name.title(): value for name, value in self.headers.items()}
@@ -143,11 +150,14 @@ def _handler(server: RangeServer) -> type[BaseHTTPRequestHandler]:
             except (BrokenPipeError, ConnectionResetError):
                 self.close_connection = True
 
-        def _send(self, reply: Reply) -> None:
+        def _send_head(self, reply: Reply) -> None:
             self.send_response(reply.status)
             for name, value in ({"Content-Length": str(len(reply.body))} | reply.headers).items():
                 self.send_header(name, value)
             self.end_headers()
+
+        def _send(self, reply: Reply) -> None:
+            self._send_head(reply)
             body = reply.body if reply.sent is None else reply.body[: reply.sent]
             step = 1 if reply.seconds_per_byte else 1 << 20
             for start in range(0, len(body), step):

@@ -100,13 +100,17 @@ def test_platforms(subdir: str, platforms: tuple[str, ...]) -> None:
 
 
 def test_old_packages_name_system_and_processor() -> None:
-    """Before `subdir` there were `platform` and `arch`; where nothing is said, what was known stays."""
+    """Before `subdir` there were `platform` and `arch`; where nothing is said, what was known stays. A package for any
+    Python may be for one platform (CEP 20).
+    """
     known = msgspec.structs.replace(CONDA, platforms=("linux-x86_64",))
     for fields, platforms in (
         ({"platform": "win", "arch": "x86_64"}, ("windows-x86_64",)),
         ({"platform": "linux", "arch": "ppc64le"}, ("linux-ppc64le",)),
         ({}, ("linux-x86_64",)),
-        ({"noarch": "python", "subdir": "linux-64"}, ()),
+        ({"noarch": "python", "subdir": "linux-64"}, ("linux-x86_64",)),
+        ({"noarch": "python", "subdir": "noarch"}, ()),
+        ({"noarch": "generic"}, ()),
         ({"subdir": None, "arch": None, "platform": None}, ("linux-x86_64",)),
     ):
         content = json.dumps({"name": "a", "version": "1", **fields}).encode()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from artifacts.range_server import Ranges, RangeServer, Reply
 from gpuenv._net import Address, Client, Patience, open_remote
-from gpuenv.errors import FormatError, GpuenvError, RequestError, UnavailableError
+from gpuenv.errors import FormatError, GpuenvError, IntegrityError, RequestError, UnavailableError
 
 CONTENT = random.Random(7).randbytes(300_000)
 QUICK = Patience(connect_seconds=2.0, read_seconds=2.0, backoff_seconds=0.005, longest_pause_seconds=0.02)
@@ -254,7 +254,7 @@ def test_a_compressed_body_is_refused(server: RangeServer, client: Client) -> No
 def test_a_size_other_than_the_index_says_is_refused(server: RangeServer, client: Client) -> None:
     """The index and the server must mean the same file."""
     assert client.open(server.address("x/a%20file.whl"), size_bytes=len(CONTENT)).size_bytes == len(CONTENT)
-    with pytest.raises(UnavailableError, match="not the file that the index lists"):
+    with pytest.raises(IntegrityError, match="not the file that the index lists"):
         client.open(server.address("x/a%20file.whl"), size_bytes=5)
 
 

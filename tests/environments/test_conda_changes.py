@@ -146,10 +146,44 @@ def test_what_another_tool_did_counts(channel: Path, tmp_path: Path, machine: Ma
     assert now.plan.request.specs[-1].startswith("two")
     listed = {one.name: one for one in environments.list_packages(prefix)}
     assert (listed["one"].version, listed["one"].planned) == ("2.0", "1.0 0")
+    before, after = plan_install(("three",), prefix, machine=machine, report=Listener())
+    assert "`two` 1.0 was added with another tool" in after.explanation.notes
     change = install(("three",), prefix, machine=machine, report=Listener())
-    assert set(versions(prefix)) == {"one", "two", "three"}
-    assert change.before
+    assert "`two` 1.0 was added with another tool" in change.notes
+    assert versions(prefix) == {"one": "2.0", "two": "1.0", "three": "3.0"}
+    assert change.before == before
     assert [one.version for one in change.before.conda] == ["2.0", "1.0"]
+
+
+def test_what_another_tool_asked_for_counts(channel: Path, tmp_path: Path, machine: Machine) -> None:
+    """Specs of a later revision take the place of those that gpuenv was asked for, though no package changed."""
+    prefix = tmp_path / "env"
+    made(channel, prefix, machine, "one=1.0", "two")
+    with_rattler(prefix, conda_plan(channel, "one=2.0", "two"), "one >=2")
+    install(("three",), prefix, machine=machine, report=Listener())
+    assert versions(prefix) == {"one": "2.0", "two": "1.0", "three": "3.0"}
+    with_rattler(prefix, conda_plan(channel, "one=2.0", "two", "three"), "one=2.0")
+    change = install(("three",), prefix, machine=machine, report=Listener())
+    assert change.environment.plan.request.specs == ("one=2.0", "two", "three")
+    text = (prefix / "conda-meta" / "history").read_text()
+    write_history(prefix, text + "==> 2030-01-01 00:00:00 <==\n# remove specs: ['two']\n")
+    assert as_it_is(environments.load(prefix), report=Listener()).plan.request.specs == ("one=2.0", "three")
+    write_history(prefix, "")
+    assert as_it_is(environments.load(prefix), report=Listener()).plan.request.specs == ("one=2.0", "two", "three")
+
+
+def test_channel_of_a_spec_stays(channel: Path, tmp_path: Path, machine: Machine) -> None:
+    """`CHANNEL::NAME` is in the history and in files for conda with its channel, and counts at the next change."""
+    second = make_channel(tmp_path / "second", [LittlePackage(name="one", version="9.0", files={"share/one.txt": "9"})])
+    prefix = tmp_path / "env"
+    made(channel, prefix, machine, f"{second}::one", "three")
+    assert versions(prefix)["one"] == "9.0"
+    assert asked_specs(read_history(prefix))["one"] == f"{second.as_uri()}::one"
+    for kind in (environments.ExportFormat.CONDA, environments.ExportFormat.CONDA_HISTORY):
+        assert f"{second.as_uri()}::one" in environments.export(prefix, kind)
+    with_rattler(prefix, environments.load(prefix).plan, f"{second.as_uri()}::one >=9")
+    update((), prefix, machine=machine, report=Listener())
+    assert versions(prefix)["one"] == "9.0"
 
 
 def test_what_another_tool_removed_is_not_brought_back(channel: Path, tmp_path: Path, machine: Machine) -> None:
@@ -171,9 +205,8 @@ def test_broken_records(channel: Path, tmp_path: Path, machine: Machine, content
     (prefix / "conda-meta" / "one-1.0-0.json").write_text(content)
     assert any("one-1.0-0.json" in line for line in conda_problems(environments.load(prefix)))
     assert "three" in versions(prefix)
-    heard = Listener()
-    install(("two",), prefix, machine=machine, report=heard)
-    assert any("one-1.0-0.json" in line for line in heard.details)
+    change = install(("two",), prefix, machine=machine, report=Listener())
+    assert any("one-1.0-0.json" in line for line in change.notes)
     assert versions(prefix) == {"one": "1.0", "two": "1.0", "three": "3.0"}
     assert conda_problems(environments.load(prefix)) == ()
 
@@ -183,9 +216,34 @@ def test_missing_files(channel: Path, tmp_path: Path, machine: Machine) -> None:
     prefix = tmp_path / "env"
     made(channel, prefix, machine, "one=1.0")
     (prefix / "share" / "one.txt").unlink()
-    assert conda_problems(environments.load(prefix)) == ("`one` misses a file, such as `share/one.txt`",)
+    assert environments.load(prefix).conda_problems == ("`one` misses a file, such as `share/one.txt`",)
     install(("three",), prefix, machine=machine, report=Listener())
     assert (prefix / "share" / "one.txt").read_text() == "1.0"
+
+
+def test_a_lost_history_begins_with_all_packages(channel: Path, tmp_path: Path, machine: Machine) -> None:
+    """The first revision of a history that was lost names every package, also those that were there."""
+    prefix = tmp_path / "env"
+    made(channel, prefix, machine, "one=1.0")
+    (prefix / "conda-meta" / "history").unlink()
+    install(("three",), prefix, machine=machine, report=Listener())
+    (revision,) = read_history(prefix)
+    assert {line.rpartition("::")[2] for line in revision.lines} == {"one-1.0-0", "three-3.0-0"}
+    assert revision.asked == ("one 1.0.*", "three")
+
+
+def test_channels_of_a_history_have_their_names(tmp_path: Path) -> None:
+    """A history names a channel as conda does where it has a name, and by its address where it has none."""
+    from gpuenv.environments.conda_build import dist_names
+    from gpuenv.model import LockedConda
+
+    request = Request(specs=("a",), channels=("some-forge", "https://host.invalid/mine"))
+    (named, plain) = channel_names(request)
+    packages = [
+        LockedConda(name=name, version="1", build="0", subdir="noarch", filename="f", url="u", channel=address)
+        for name, address in (("a", named), ("b", f"{plain}/"))
+    ]
+    assert dist_names(packages, request) == {"some-forge/noarch::a-1-0", "https://host.invalid/mine/noarch::b-1-0"}
 
 
 @pytest.mark.parametrize(

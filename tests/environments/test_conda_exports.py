@@ -59,6 +59,13 @@ def test_explicit_file(plan: Plan, channel: Path, tmp_path: Path) -> None:
     assert "# Not in this file, a wheel: alpha==2.0" in text
 
 
+def test_explicit_file_without_python(plan: Plan) -> None:
+    """Where the Python is none of conda's, the file says that it is not in it."""
+    assert "# Not in this file: Python" not in export_plan(plan, ExportFormat.CONDA_EXPLICIT, name="env")
+    without = msgspec.structs.replace(plan, conda=tuple(one for one in plan.conda if one.name != "python"))
+    assert "# Not in this file: Python 3.11," in export_plan(without, ExportFormat.CONDA_EXPLICIT, name="env")
+
+
 def test_explicit_file_of_old_records(plan: Plan) -> None:
     """Where a channel has an MD5 alone, that stands there as conda writes it."""
     bare = msgspec.structs.replace(plan.conda[0], sha256=None)

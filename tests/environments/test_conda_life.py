@@ -104,8 +104,11 @@ def test_everything_names_the_place_where_it_is(channel: Path, tmp_path: Path) -
             if entry["path_type"] == "softlink":
                 continue
             content = (prefix / entry["_path"]).read_bytes()
+            assert entry["path_type"] != "hardlink" or "sha256_in_prefix" in entry
             assert entry.get("sha256_in_prefix", entry["sha256"]) == hashlib.sha256(content).hexdigest(), entry
         assert Path(record["extracted_package_dir"]).is_dir()
+        assert Path(record["package_tarball_full_path"]).name == record["fn"]
+        assert isinstance(record["constrains"], list)
         assert record["link"]["source"] == record["extracted_package_dir"]
     assert [found[name].get("requested_spec") for name in ("texts", "code", "python")] == ["texts", "code >=1", None]
     for path in (prefix / "conda-meta").iterdir():
@@ -236,7 +239,8 @@ def test_python_of_conda_that_does_not_run(tmp_path: Path, index: Index, plan_fo
     with pytest.raises(UnavailableError, match="does not run"):
         environments.create(msgspec.structs.replace(plan, pylock=plan_for("beta").pylock), prefix, report=Listener())
     assert not prefix.exists()
-    environments.create(plan, prefix, report=Listener())
+    made = environments.create(plan, prefix, report=Listener())
+    assert made.notes[0].startswith("the Python of the channel does not run here: ")
     assert records(prefix)["python"]["version"] == "3.11.7"
 
 
@@ -310,6 +314,23 @@ def test_activation(channel: Path, tmp_path: Path, child: Child, monkeypatch: py
     assert list(environment_of(prefix, child, ["python", "-c", code, *words]).values()) == words
 
 
+def test_scripts_that_change_words(tmp_path: Path, child: Child, index: Index) -> None:
+    """A script that sets words and variables of its own keeps neither the others nor the command from running."""
+    scripts = {
+        "etc/conda/activate.d/1.sh": "set -- x y; n=5; shift; f() { :; }\nexport FIRST=1\n",
+        "etc/conda/activate.d/2 'b'.sh": "export SECOND=2\nreturn 0\n",
+        "etc/conda/activate.d/c.sh/deeper.sh": "export DEEPER=3\n",
+        "etc/conda/activate.d/B.sh": "export LAST=B\n",
+        "etc/conda/activate.d/a.b.sh": "export LAST=a\n",
+    }
+    second = make_channel(tmp_path / "second", [LittlePackage(name="active", files=scripts)])
+    prefix = tmp_path / "an env"
+    environments.create(conda_plan(second, "active"), prefix, report=Listener())
+    seen = environment_of(prefix, child, ["env", "-0"])
+    assert (seen.get("FIRST"), seen.get("SECOND"), seen.get("LAST")) == ("1", "2", "a")
+    assert "DEEPER" not in seen
+
+
 def test_shell_activates_a_conda_prefix(channel: Path, tmp_path: Path, index: Index) -> None:
     """A bash in the environment reads the activation scripts after the user's own start files."""
     import shutil
@@ -319,7 +340,12 @@ def test_shell_activates_a_conda_prefix(channel: Path, tmp_path: Path, index: In
     bash = shutil.which("bash")
     if bash is None:
         pytest.skip("there is no bash on this machine")
-    active = LittlePackage(name="active", files={"etc/conda/activate.d/a.sh": "export ACTIVE=yes\n"})
+    files = {
+        "etc/conda/activate.d/a.sh": "export ACTIVE=yes\n",
+        "etc/conda/activate.d/B.sh": "export ACTIVE=no\n",
+        "etc/conda/activate.d/deeper/z.sh": "export ACTIVE=no\n",
+    }
+    active = LittlePackage(name="active", files=files)
     second = make_channel(tmp_path / "second", [active])
     prefix = tmp_path / "env"
     environments.create(conda_plan(channel, "texts", "active", more=[second]), prefix, report=Listener())
@@ -331,6 +357,44 @@ def test_shell_activates_a_conda_prefix(channel: Path, tmp_path: Path, index: In
     asked = 'echo "$ACTIVE $CONDA_PREFIX $(command -v texts-says) ${VIRTUAL_ENV-none} $PS1"; exit\n'
     done = subprocess.run(command, env=variables, input=asked, capture_output=True, text=True, check=False)
     assert f"yes {prefix} {prefix}/bin/texts-says none (env) " in done.stdout, done.stderr
+
+
+def test_list_of_conda(channel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Environments of conda packages are on conda's list while they are there, for users of conda alone."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    environments.create(conda_plan(channel, "data"), tmp_path / "before", report=Listener())
+    assert not (home / ".conda").exists()
+    (home / ".conda").mkdir()
+    listed = home / ".conda" / "environments.txt"
+    prefix = tmp_path / "an env"
+    environments.create(conda_plan(channel, "data"), prefix, report=Listener())
+    environments.replace(conda_plan(channel, "texts"), prefix, report=Listener())
+    assert listed.read_text() == f"{prefix}\n"
+    listed.write_text(f"/other/one\n{prefix}\n")
+    environments.remove(prefix)
+    assert listed.read_text() == "/other/one\n"
+    listed.unlink()
+    listed.mkdir()
+    environments.create(conda_plan(channel, "data"), prefix, report=Listener())
+
+
+def test_moved(channel: Path, tmp_path: Path) -> None:
+    """An environment whose files name its old place is said to be moved; one of data alone may be moved."""
+    first, data = tmp_path / "first", tmp_path / "data"
+    environments.create(conda_plan(channel, "texts"), first, report=Listener())
+    environments.create(conda_plan(channel, "data"), data, report=Listener())
+    for prefix in (first, data):
+        assert environments.load(prefix).problem is None
+        prefix.rename(prefix.with_name(f"moved-{prefix.name}"))
+    problem = environments.load(tmp_path / "moved-first").problem or ""
+    assert problem.startswith(f"it was moved here from `{first}`")
+    with pytest.raises(UnavailableError, match="cannot run"):
+        environments.run_in(tmp_path / "moved-first", ["true"])
+    assert environments.load(tmp_path / "moved-data").problem is None
+    first.symlink_to(tmp_path / "moved-first")
+    assert environments.load(tmp_path / "moved-first").problem is None
 
 
 def test_active_conda_prefix_is_meant_without_a_name(channel: Path, tmp_path: Path) -> None:

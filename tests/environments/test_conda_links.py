@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -49,7 +51,6 @@ def channel(tmp_path: Path, index: Index) -> Path:
             ),
             LittlePackage(name="linking", subdir=SUBDIR, files={"real/x": "linking"}, links={"way": "real"}),
             LittlePackage(name="through", subdir=SUBDIR, files={"way/x": PLACEHOLDER}, prefix_files={"way/x": "text"}),
-            LittlePackage(name="aside", subdir=SUBDIR, files={"way/y": "aside"}),
         ],
     )
 
@@ -66,6 +67,31 @@ def test_a_command_that_meets_a_file(channel: Path, tmp_path: Path) -> None:
         assert (other / "bin" / "tool").read_text() == "#!/bin/sh\necho real\n"
         assert "from pytool import main" in (other / "bin" / "pytool").read_text()
     assert not any("bin/tool" in one.files for one in load_conda_prefix(other).packages if one.locked.name == "pytool")
+
+
+def said(*words: str) -> str:
+    """What gpuenv prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", "gpuenv", *words], capture_output=True, text=True, check=False, env=os.environ
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_what_is_told_reaches_the_user(channel: Path, tmp_path: Path) -> None:
+    """Notes on packages are printed and stand in the JSON; `list` names files that are gone."""
+    prefix, note = str(tmp_path / "env"), "the command `tool` of `pytool` was not made: a file of `tool` is there"
+    asked = ("-p", prefix, "-c", str(channel), "--only", "conda", "-m", "gpu=none")
+    assert f"note: {note}" in " ".join(said("create", *asked, "tool", "pytool").split())
+    made = json.loads(said("create", "--json", "--force", *asked, "tool", "pytool"))
+    assert made["explanation"]["notes"] == [note]
+    (tmp_path / "env" / "bin" / "tool").unlink()
+    gone = "`tool` misses a file, such as `bin/tool`"
+    assert f"note: {gone}" in said("list", "-p", prefix)
+    assert json.loads(said("list", "--json", "-p", prefix))["problems"] == [gone]
+    changed = json.loads(said("install", "--json", "-p", prefix, "-m", "gpu=none", "linking"))
+    assert changed["explanation"]["notes"][:1] == [gone]
+    assert note in changed["explanation"]["notes"]
 
 
 def test_two_commands_of_one_name(channel: Path, tmp_path: Path) -> None:
@@ -89,17 +115,15 @@ def test_a_command_in_place_of_python(channel: Path, tmp_path: Path) -> None:
 
 
 def test_a_file_by_two_ways(channel: Path, tmp_path: Path) -> None:
-    """A file that is, through a link of a package, another file of it is refused; else one of the two is put aside."""
+    """A file that is, through a link of a package, another file of it is refused."""
     with pytest.raises(IntegrityError) as caught:
         environments.create(conda_plan(channel, "linking", "through"), tmp_path / "env", report=Listener())
     assert "through a link" in " ".join(caught.value.reasons)
-    made = environments.create(conda_plan(channel, "linking", "aside"), tmp_path / "env", report=Listener())
-    assert "put aside" in made.notes[0]
-    assert (tmp_path / "env" / "way" / "y").read_text() == "aside"
+    assert not (tmp_path / "env").exists()
 
 
 def test_commands_in_place(channel: Path, tmp_path: Path) -> None:
-    """In a prefix of another tool a command leaves a package's file, and takes the place of anybody else's file only."""
+    """In a prefix of another tool a command leaves a package's file, and takes the place of anybody else's file."""
     prefix = conda_made(tmp_path / "place" / "env", channel, "tool", "python")
     shared = tmp_path / "shared"
     shared.write_text("of another environment")
@@ -135,7 +159,7 @@ def test_texts_in_place(channel: Path, tmp_path: Path) -> None:
 def test_wheels_over_files_of_conda(
     index: Index, plan_for: PlanMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
-    """uv puts files of wheels in the place of conda's and does not write into them, in whatever way it links."""
+    """Uv puts files of wheels in the place of conda's and does not write into them, in whatever way it links."""
     library = f"lib/python{SHORT}/site-packages"
     files = {f"{library}/beta.py": "VERSION = 'conda'\n", "bin/alpha-says": "#!/bin/sh\necho conda\n"}
     clash = LittlePackage(name="clash", subdir=SUBDIR, files=files)

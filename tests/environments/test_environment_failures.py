@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from environments.conda_prefixes import conda_plan
 from environments.little_index import Index, IndexHandler, Listener, PlanMaker, PythonRunner, beside, serving
 from gpuenv import environments
 from gpuenv.environments import space
 from gpuenv.environments.failures import explain_refusal
 from gpuenv.errors import FormatError, GpuenvError, IntegrityError, RequestError, ToolError, UnavailableError
 from gpuenv.model import Plan
+from little_channel import LittlePackage, make_channel
 
 VERSIONS = "import alpha; alpha.main()"
 
@@ -202,6 +204,22 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
 
     yield mount
     subprocess.run(["umount", place], capture_output=True, check=False)
+
+
+@pytest.mark.parametrize("full", ["cache", "place"])
+def test_full_disk_for_conda_packages(
+    small_disk: Callable[[int], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: str
+) -> None:
+    """A disk that is full while a conda package is unpacked or linked is said to be that, with what helps."""
+    files = {f"share/{number}": "0" * 300_000 for number in range(10)}
+    channel = make_channel(tmp_path / "channel", [LittlePackage(name="big", files=files)])
+    disk = small_disk(1000)
+    monkeypatch.setenv("GPUENV_CACHE_DIR", str(disk if full == "cache" else tmp_path / "cache"))
+    prefix = (disk if full == "place" else tmp_path) / "env"
+    with pytest.raises(UnavailableError, match="disk is full") as caught:
+        environments.create(conda_plan(channel, "big"), prefix, report=Listener())
+    assert "free some space" in caught.value.hints[0]
+    assert not prefix.exists()
 
 
 @pytest.mark.parametrize("kib", [8, 40, 100, 1200])

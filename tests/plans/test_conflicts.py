@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gpuenv.errors import NoPlanError
 from gpuenv.machines.written import parse_machine
 from gpuenv.model import Request
-from gpuenv.plans.conflicts import in_own_words, is_of_uv
+from gpuenv.plans.conflicts import in_own_words, is_of_uv, with_what_conda_brings
 from gpuenv.plans.make import make_plan
 from loopback_index import LoopbackIndex
 
@@ -108,3 +108,32 @@ def test_a_real_conflict_is_in_words(own_index: LoopbackIndex) -> None:
     assert not is_of_uv(conflict.value)
     assert conflict.value.message == "`first>=1` and `second` do not fit together"
     assert set(conflict.value.reasons) == {"first needs shared <2", "second needs shared >=2"}
+
+
+OLD_HELPER = (
+    "cause: Because only some-helper<4.12 is available and data>=2.10.0,<=2.11.10 depends on some-helper>=4.12, we can",
+    "conclude that data>=2.10.0,<=2.11.10 cannot be used.",
+    "Because only some-helper<4.14 is available and data>=2.12.2 depends on some-helper>=4.14, we can conclude that",
+    "data>=2.12.2 cannot be used.",
+    "And because data==2.12.1 has no usable wheels and you require data>=2.10, we can conclude that your requirements",
+    "are unsatisfiable.",
+)
+
+
+def test_what_is_there_in_old_releases_only_is_the_reason() -> None:
+    """Not one release among many that has no wheel."""
+    found = told(*OLD_HELPER, typed={"data": "data>=2.10"})
+    assert found.message == "nothing satisfies `data>=2.10`"
+    assert found.reasons == (
+        "data 2.10.0 to 2.11.10 needs some-helper >=4.12",
+        "data from 2.12.2 on needs some-helper >=4.14",
+    )
+
+
+def test_what_conda_brings_is_named() -> None:
+    """Where the release that excludes the others is a conda package's; others that conda brings have no part in it."""
+    conflict = NoPlanError(UVS, reasons=OLD_HELPER)
+    brought = with_what_conda_brings(conflict, {"some-helper": "4.5.0", "other": "1.0"})
+    found = in_own_words(brought, {"data": "data>=2.10"}, place=PLACE)
+    assert len(found.hints) == 1
+    assert found.hints[0].startswith("conda packages bring some-helper 4.5.0")

@@ -90,16 +90,46 @@ def only(report: InspectionReport) -> Inspection:
 
 
 def test_read_once_and_kept(server: RangeServer) -> None:
-    """The second time nothing is asked for, wherever the same file is."""
+    """The second time nothing is asked for."""
     first = only(gpuenv.inspect_targets([addressed(server.address(NAME), WHEEL)]))
     asked = len(server.asked)
     assert sum(SIZES.values()) < first.fetched_bytes < len(WHEEL)
-    server.files["other/" + NAME] = WHEEL
-    second = only(gpuenv.inspect_targets([addressed(server.address("other/" + NAME), WHEEL)]))
+    second = only(gpuenv.inspect_targets([addressed(server.address(NAME), WHEEL)]))
     assert second.fetched_bytes == 0
     assert len(server.asked) == asked
     assert (second.libraries, second.needs) == (first.libraries, first.needs)
+
+
+def test_a_hash_that_was_only_claimed_counts_for_its_own_address(server: RangeServer) -> None:
+    """Who lists a file under the hash of another one deceives nobody about that other one."""
+    other = wheel({"gt_a/lie.so": library(sass(90)), "gt_a/noise": noise(200_000)}, name="gt-a", tags=(LINUX,))
+    server.files["liar/" + NAME] = other
+    lie = only(gpuenv.inspect_targets([addressed(server.address("liar/" + NAME), WHEEL)]))
+    assert [one.path for one in lie.libraries] == ["gt_a/lie.so"]
+    both = [addressed(server.address(place + NAME), WHEEL) for place in ("", "liar/")]
+    honest, lie = gpuenv.inspect_targets(both).artifacts
+    assert {one.path for one in honest.libraries} == set(SIZES)
+    assert [one.path for one in lie.libraries] == ["gt_a/lie.so"]
+
+
+def test_a_hash_that_was_checked_counts_everywhere(server: RangeServer, tmp_path: Path) -> None:
+    """A file that came whole, as small ones do, is read once wherever it is, and so is one on disk."""
+    small = wheel({"gt_a/one.so": library(sass(80))}, name="gt-a", tags=(LINUX,))
+    server.files |= {NAME: small, "other/" + NAME: small}
+    first = only(gpuenv.inspect_targets([addressed(server.address(NAME), small)]))
+    asked = len(server.asked)
+    second = only(gpuenv.inspect_targets([addressed(server.address("other/" + NAME), small)]))
+    assert (second.libraries, second.needs) == (first.libraries, first.needs)
+    assert len(server.asked) == asked
     assert second.artifact.location == server.address("other/" + NAME)
+
+
+def test_a_small_file_with_another_hash_is_refused(server: RangeServer, cache: Path) -> None:
+    """All of it came, so its hash is checked; nothing of it is kept."""
+    server.files[NAME] = wheel({"gt_a/one.so": library(sass(80))}, name="gt-a", tags=(LINUX,))
+    (problem,) = gpuenv.inspect_targets([addressed(server.address(NAME), WHEEL)]).problems
+    assert (problem.exit_code, problem.message) == (1, f"`{NAME}` is not the file that the index lists")
+    assert not known(cache)
 
 
 def test_without_a_cache_nothing_is_kept(server: RangeServer, cache: Path) -> None:

@@ -11,6 +11,8 @@ from gpuenv.errors import RequestError
 __all__ = ["Address", "Login"]
 
 _TOKEN = re.compile(r"^/t/[^/]+(?=/)")
+# Behind a prefix of the server's a token may stand anywhere; wheels of what begins with T lie in directories `t`.
+_TOKEN_OF_CONDA = re.compile(r"/t/[^/]+(?=/.*\.(?:conda|tar\.bz2)$)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +80,8 @@ def _without_login(parts: SplitResult) -> str:
 
 
 def _shown(parts: SplitResult) -> str:
-    return urlunsplit((parts.scheme, _without_login(parts), _TOKEN.sub("", parts.path), "", ""))
+    path = _TOKEN_OF_CONDA.sub("", _TOKEN.sub("", parts.path))
+    return urlunsplit((parts.scheme, _without_login(parts), path, "", ""))
 
 
 def _login(parts: SplitResult) -> Login | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -38,7 +39,7 @@ def run_in(prefix: Path, command: Sequence[str]) -> int:
     if program is None:
         raise RequestError(
             f"there is no program `{command[0]}` in `{environment.name}` or on PATH",
-            hints=(f"see what is installed: `gpuenv list -p {environment.prefix}`",),
+            hints=(f"see what is installed: `gpuenv list -p {shlex.quote(os.fspath(environment.prefix))}`",),
         )
     return _process.replace_process([program, *command[1:]], environ)
 
@@ -50,7 +51,7 @@ def load_usable(prefix: Path) -> Environment:
         raise UnavailableError(
             f"the environment `{environment.name}` cannot run",
             reasons=(environment.problem,),
-            hints=(f"make it again: `gpuenv create --force -p {environment.prefix}`",),
+            hints=(f"make it again: `gpuenv create --force -p {shlex.quote(os.fspath(environment.prefix))}`",),
         )
     return environment
 

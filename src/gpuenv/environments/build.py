@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import sys
@@ -89,7 +90,7 @@ def build(
     channels, which no plan keeps. Failures of uv are told apart by
     `uv.explain_failure`; what was built by then is left to the caller.
     """
-    from gpuenv.environments.conda_build import link_conda_packages
+    from gpuenv.environments.conda_build import Linked, link_conda_packages
     from gpuenv.environments.conda_python import needs_placeholder, point_scripts_at
 
     plan = with_lock(plan)
@@ -99,10 +100,11 @@ def build(
         report.step(f"making a virtual environment with Python {plan.python}")
         _make_virtual_environment(plan, new, name=name, report=report)
     layout.own_directory(new).mkdir(parents=True)
+    linked: Linked | None = None
     notes: tuple[str, ...] = ()
     if plan.conda:
         python = _python_version(new) if with_venv else None
-        notes = link_conda_packages(
+        linked = link_conda_packages(
             plan,
             new,
             final=final,
@@ -113,14 +115,28 @@ def build(
             report=report,
             asked_with=asked_with,
         )
+    if plan.has_conda_python and not packages:
+        # Nothing is installed with it, so that one which does not run is only told.
+        notes = (*notes, *_python_trouble(new))
     if packages or with_venv:
         report.step("installing packages with uv")
         _install(plan, new, offline=offline, report=report)
         point_scripts_at(new, final)
     _set_variables(plan, new)
     note_made_files(new)
-    write_state(new, EnvironmentState(plan=plan, gpuenv=__version__, created=created, changed=changed))
-    return notes
+    place = os.fspath(final) if linked and linked.holds_prefix else None
+    write_state(new, EnvironmentState(plan=plan, gpuenv=__version__, created=created, changed=changed, prefix=place))
+    return (*linked.notes, *notes) if linked else notes
+
+
+def _python_trouble(new: Path) -> tuple[str, ...]:
+    from gpuenv.environments.conda_python import check_runs
+
+    try:
+        check_runs(new)
+    except UnavailableError as error:
+        return (": ".join((error.message, *error.reasons[:1])),)
+    return ()
 
 
 def _set_variables(plan: Plan, new: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from gpuenv.environments import layout
 from gpuenv.environments.build import build, check_plan, with_lock
 from gpuenv.environments.conda_protection import check_pins, read_pins, refuse_frozen
+from gpuenv.environments.conda_registry import forget, register
 from gpuenv.environments.failures import refusals_explained
 from gpuenv.environments.foreign import check_foreign
 from gpuenv.environments.leftovers import sweep, sweep_neighbours
@@ -67,6 +68,7 @@ def create(
             asked_with=asked_with,
         )
         put_in_place(new, prefix)
+        register(prefix)
         return Environment(prefix=prefix, state=read_state(prefix), notes=notes)
 
 
@@ -126,6 +128,7 @@ def replace(
             report.detail(f"kept {len(carried)} files of your own, such as `{carried[0]}`")
         shutil.copymode(prefix, new)
         put_in_place(new, prefix)
+        register(prefix)
         return Environment(prefix=prefix, state=read_state(prefix), notes=notes)
 
 
@@ -142,6 +145,7 @@ def remove(prefix: Path, *, override_frozen: bool = False) -> None:
             read_state(real)
         refuse_frozen(real, override=override_frozen)
         take_away(real)
+        forget(real)
     if prefix.is_symlink():
         prefix.unlink()
 

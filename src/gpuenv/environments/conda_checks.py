@@ -54,7 +54,8 @@ class LinkOut:
 class PackageFacts:
     """Where the files of a package go, and what to say of it. In `paths`, `lib/python` stands for any version.
 
-    `links` are the links within the environment by where they lead to, `commands` the entry points by their names.
+    `links` are the links within the environment by where they lead to, `commands` the entry points by their names;
+    `holds_prefix` is whether some file names the environment's path.
     """
 
     paths: tuple[str, ...]
@@ -63,6 +64,7 @@ class PackageFacts:
     links_out: tuple[LinkOut, ...] = ()
     scripts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    holds_prefix: bool = False
 
 
 class _Index(msgspec.Struct, kw_only=True):
@@ -144,6 +146,7 @@ def check_package(directory: Path, locked: LockedConda, *, newest: int | None = 
         links_out=tuple(links_out),
         scripts=tuple(script["when"] for path in paths if (script := _SCRIPT.fullmatch(path))),
         notes=tuple(notes),
+        holds_prefix=bool(rewritten or commands),
     )
 
 

@@ -11,6 +11,7 @@ from gpuenv.channels.pylock import parse_lock, read_lock
 from gpuenv.environments.conda_build import asked_of_conda
 from gpuenv.environments.conda_install import as_record
 from gpuenv.environments.conda_meta import channel_names
+from gpuenv.environments.conda_python import needs_placeholder
 from gpuenv.errors import RequestError
 from gpuenv.model import LockedConda, Plan
 
@@ -26,6 +27,8 @@ def explicit_lines(plan: Plan) -> Iterator[str]:
     """
     for wheel in read_lock(plan.pylock):
         yield f"# Not in this file, a wheel: {wheel.name}=={wheel.version}"
+    if not plan.has_conda_python and (plan.wheels or needs_placeholder(plan)):
+        yield f"# Not in this file: Python {plan.python}, which is no conda package here."
     yield f"# platform: {subdir_of(plan.machine.platform)}"
     yield "@EXPLICIT"
     for package in _in_order(plan.conda):
@@ -41,8 +44,9 @@ def channels_of(plan: Plan) -> list[str]:
 
 
 def pinned_dependencies(plan: Plan) -> list[str]:
-    """Every package with version and build, as `conda env export` writes it."""
-    return [f"{one.name}={one.version}={one.build}" for one in plan.conda]
+    """Every package with version and build, as `conda env export` writes it; with its channel where one was named."""
+    marks = {name: "".join(spec.rpartition("::")[:2]) for name, spec in asked_of_conda(plan).items()}
+    return [f"{marks.get(one.name, '')}{one.name}={one.version}={one.build}" for one in plan.conda]
 
 
 def history_dependencies(plan: Plan) -> list[str]:

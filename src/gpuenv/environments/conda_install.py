@@ -201,15 +201,18 @@ class _Kept:
         self.entries: list[tuple[str, dict[str, Any]]] = []
 
     def mend(self, place: Path) -> None:
-        """One record: true addresses, the cache that stays, what was asked for; legible for all who may."""
+        """One record (CEP 32): true addresses, the cache that stays, what was asked for; legible for all who may."""
         record = json.loads(place.read_text("utf-8"))
         one = self._packages.get(record["name"])
         if one is None:
             return
         record["url"] = one.locked.url
         record["channel"] = one.locked.channel
-        record["extracted_package_dir"] = os.fspath(one.directory)
-        record.setdefault("link", {"type": 1})["source"] = os.fspath(one.directory)
+        directory = one.directory.resolve()
+        record["extracted_package_dir"] = os.fspath(directory)
+        record["package_tarball_full_path"] = os.fspath(directory.parent / one.locked.filename)
+        record.setdefault("link", {"type": 1})["source"] = os.fspath(directory)
+        record.setdefault("constrains", [])
         spec = self._requested.get(one.locked.name)
         record["requested_specs"] = [spec] if spec else []
         if spec:
@@ -218,6 +221,8 @@ class _Kept:
             # rattler hashes where a link leads to, where conda hashes the file that is there.
             if entry["path_type"] == "softlink":
                 entry.pop("sha256_in_prefix", None)
+            elif entry["path_type"] == "hardlink" and "sha256" in entry:
+                entry.setdefault("sha256_in_prefix", entry["sha256"])
             self.entries.append((one.locked.name, entry))
         self.files.update(record["files"])
         write_whole(place, json.dumps(record, indent=2, ensure_ascii=False) + "\n")

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from gpuenv.environments.build import check_plan, with_lock
-from gpuenv.environments.conda_build import asked_of_conda, dist_name
+from gpuenv.environments.conda_build import asked_of_conda, dist_names
 from gpuenv.environments.conda_history import asked_specs, history_with, read_history, write_history
 from gpuenv.environments.conda_install import mend_records, notes_of, run_install, shown
 from gpuenv.environments.conda_meta import CondaPackage, is_placeholder, read_conda_meta
@@ -201,11 +201,12 @@ def _install(
 
 
 def _go_on(there: CondaPrefix, plan: Plan, asked: dict[str, str]) -> None:
-    was, is_ = {dist_name(one) for one in there.locked}, {dist_name(one) for one in plan.conda}
     try:
         text = (there.prefix / "conda-meta" / "history").read_text("utf-8", "replace")
     except OSError:
         text = ""
+    was = dist_names(there.locked, plan.request) if text.strip() else set()
+    is_ = dist_names(plan.conda, plan.request)
     write_history(
         there.prefix,
         history_with(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import hashlib
+import os
 import re
 import secrets
 import shutil
@@ -43,6 +44,8 @@ _OUR_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 _CHUNK = 1 << 20
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+!~-]{0,200}")
 _ABANDONED_SECONDS = 24 * 3600
+# What the system refused within rattler, which tells its number in words.
+_OF_SYSTEM = re.compile(r"\(os error (28|30|122)\)")
 _SECRET = re.compile(r"(?<=://)[^/@\s]+@|(?<=/t/)[^/\s)]+")
 
 
@@ -238,6 +241,8 @@ def _unpack(package: LockedConda, archive: Path, directory: Path) -> None:
         # What the system refuses has a number; what rattler finds wrong in the archive has none, whatever its type.
         if isinstance(error, OSError) and error.errno is not None:
             raise
+        if code := _OF_SYSTEM.search(str(error)):
+            raise OSError(int(code[1]), os.strerror(int(code[1])), os.fspath(directory)) from error
         raise FormatError(
             f"`{package.filename}` cannot be unpacked", reasons=tuple(map(printable, str(error).splitlines()[:3]))
         ) from error

@@ -67,15 +67,15 @@ def frozen_message(prefix: Path) -> str | None:
 
 def read_pins(prefix: Path) -> tuple[Pin, ...]:
     """The pins of a prefix. RequestError for a line that is no spec."""
-    from rattler import MatchSpec
-    from rattler.exceptions import InvalidMatchSpecError
-
     place = prefix / "conda-meta" / "pinned"
     try:
         with place.open("rb") as file:
             text = file.read(_MOST_BYTES).decode("utf-8", "replace")
     except OSError:
         return ()
+    from rattler import MatchSpec
+    from rattler.exceptions import InvalidMatchSpecError
+
     pins: list[Pin] = []
     for line in map(str.strip, text.splitlines()):
         if not line or line.startswith("#"):

@@ -138,11 +138,12 @@ def _pixi(plan: Plan, _name: str) -> list[str]:
 
 def _conda_history(plan: Plan, name: str) -> list[str]:
     """What was asked for alone, to be solved again."""
+    from gpuenv.environments.conda_build import asked_of_conda
     from gpuenv.environments.conda_exports import channels_of, history_dependencies
     from gpuenv.plans.specs import spec_name
 
     asked = history_dependencies(plan)
-    names = {one.split()[0] for one in asked}
+    names = asked_of_conda(plan).keys()
     wheels = [spec for spec in plan.request.specs if not plan.conda or spec_name(spec) not in names]
     lines = [f"name: {_quoted(name)}", "channels:", *_items(channels_of(plan) or ["conda-forge"], indent=2)]
     lines += ["  - nodefaults", "dependencies:", *_items(asked, indent=2)]

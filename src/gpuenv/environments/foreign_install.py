@@ -39,8 +39,9 @@ __all__ = ["install_into"]
 def install_into(preview: Preview, *, report: Reporter, override_frozen: bool = False) -> InstallReport:
     """Change the environment as `preview` says, and nothing else in it; what was there is kept for `undo_install`.
 
-    When it fails, the environment is put back. RequestError where it is frozen, unless `override_frozen`. UnavailableError when it was changed since the preview, when another
-    command changes it, or for network and disk; IntegrityError for a file that is not the planned one.
+    When it fails, the environment is put back. RequestError where it is frozen, unless `override_frozen`;
+    UnavailableError when it was changed since the preview, when another command changes it, or for network and disk;
+    IntegrityError for a file that is not the planned one.
     """
     environment = preview.environment
     prefix = environment.prefix

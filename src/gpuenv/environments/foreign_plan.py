@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,7 +155,9 @@ def _changes(
             raise NoPlanError(
                 f"conda installed {one.name} {one.version}, which would have to go",
                 reasons=("it owns the same modules as what is to be installed",),
-                hints=(f"let conda remove it: `conda remove -p {environment.prefix} {one.conda}`",),
+                hints=(
+                    f"let conda remove it: `conda remove -p {shlex.quote(os.fspath(environment.prefix))} {one.conda}`",
+                ),
             )
         changes.append(PackageChange(name=one.key, before=one.version))
     return tuple(sorted(changes, key=lambda change: change.name))

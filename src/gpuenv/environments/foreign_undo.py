@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -93,7 +94,7 @@ def settle(prefix: Path) -> None:
     raise IntegrityError(
         f"the last {what} in `{prefix}` was interrupted",
         reasons=(f"it was begun {journal.begun:%Y-%m-%d %H:%M:%S} UTC: {' '.join(journal.specs)}",),
-        hints=(f"put it back as it was before: `gpuenv install --undo -p {prefix}`",),
+        hints=(f"put it back as it was before: `gpuenv install --undo -p {shlex.quote(os.fspath(prefix))}`",),
     )
 
 
@@ -146,12 +147,13 @@ def _check_untouched(prefix: Path, change: Difference) -> None:
     if other:
         shown = other[:_MOST_NAMED]
         more = len(other) - len(shown)
+        where = shlex.quote(os.fspath(prefix))
         raise IntegrityError(
             f"`{prefix}` was changed again since the last installation of gpuenv",
             reasons=(*(f"`{path}`" for path in shown), *((f"and {more} more files",) if more else ())),
             hints=(
                 "take back what the other tool did first",
-                f"or put gpuenv's part back all the same: `gpuenv install --undo --yes -p {prefix}`",
+                f"or put gpuenv's part back all the same: `gpuenv install --undo --yes -p {where}`",
             ),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,13 +20,17 @@ __all__ = ["Environment", "EnvironmentState", "Found", "find_environments", "loa
 
 
 class EnvironmentState(Noun, frozen=True, kw_only=True):
-    """What `.gpuenv/environment.json` holds. `gpuenv` is the version that wrote it; times are UTC."""
+    """What `.gpuenv/environment.json` holds. `gpuenv` is the version that wrote it; times are UTC.
+
+    `prefix` is the place that its files name, where conda packages have such files.
+    """
 
     version: int = JSON_VERSION
     plan: Plan
     gpuenv: str
     created: datetime
     changed: datetime
+    prefix: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +75,8 @@ class Environment:
         needs_python = not self.plan.conda or bool(self.plan.wheels)
         if needs_python and not self.python.exists():
             return f"its Python is gone: `{os.path.realpath(self.python)}`"
+        if self.state.prefix and not _is_same_place(Path(self.state.prefix), self.prefix):
+            return f"it was moved here from `{self.state.prefix}`, which files of its conda packages name"
         return None
 
 
@@ -116,13 +123,20 @@ def read_state(prefix: Path) -> EnvironmentState:
         raise IntegrityError(
             f"the environment `{prefix}` is damaged",
             reasons=(f"`{path}`: {error.message}",),
-            hints=(f"make it again: `gpuenv create --force -p {prefix}`",),
+            hints=(f"make it again: `gpuenv create --force -p {shlex.quote(os.fspath(prefix))}`",),
         ) from error
 
 
 def write_state(prefix: Path, state: EnvironmentState) -> None:
     """Write what `prefix` says of itself."""
     write_whole(layout.state_path(prefix), to_json(state))
+
+
+def _is_same_place(one: Path, other: Path) -> bool:
+    try:
+        return one == other or one.samefile(other)
+    except OSError:
+        return False
 
 
 def _look(prefix: Path) -> Found:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from dataclasses import dataclass
 from dataclasses import replace as replace_fields
 from functools import partial
@@ -147,7 +149,7 @@ def uninstall(
     if not wanted:
         raise RequestError(
             f"nothing would be left in `{old.name}`",
-            hints=(f"remove the environment itself: `gpuenv env remove -p {old.prefix}`",),
+            hints=(f"remove the environment itself: `gpuenv env remove -p {shlex.quote(os.fspath(old.prefix))}`",),
         )
     drop = drop_foreign or bool(added.keys() & gone)
     return _change(old, wanted, machine, report, keep=old.plan, drop_foreign=drop, override_frozen=override_frozen)
@@ -270,5 +272,5 @@ def _not_asked_for(name: str, old: Environment, asked: set[str]) -> RequestError
     return RequestError(
         f"`{name}` is not in `{old.name}`",
         reasons=(f"asked for were {', '.join(sorted(asked))}",),
-        hints=(f"see what is there: `gpuenv list -p {old.prefix}`",),
+        hints=(f"see what is there: `gpuenv list -p {shlex.quote(os.fspath(old.prefix))}`",),
     )

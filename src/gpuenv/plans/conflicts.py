@@ -17,7 +17,7 @@ from packaging.version import InvalidVersion, Version
 from gpuenv.errors import NoPlanError
 from gpuenv.plans.wording import listed
 
-__all__ = ["in_own_words", "is_of_uv"]
+__all__ = ["in_own_words", "is_of_uv", "with_what_conda_brings"]
 
 _UVS = "`uv` finds no set of packages that fits together"
 _MOST_REASONS = 6
@@ -40,6 +40,7 @@ _REQUIRED = re.compile(r"you require (.+?)(?= and (?:all of|[\w.-]+\S* (?:depend
 _NO_WHEELS = re.compile(
     rf"(?:all versions of )?{_package('who')} (?:has|have) no (?:usable wheels|wheels with a matching)", re.ASCII
 )
+_LIMITED = re.compile(rf"only {_package('who')} (?:is|are) available", re.ASCII)
 _NO_VERSION = re.compile(rf"there (?:is|are) no versions? of {_package('who')}", re.ASCII)
 
 
@@ -71,7 +72,8 @@ def in_own_words(conflict: NoPlanError, typed: Mapping[str, str], *, place: str)
     needs = [one for fact in facts for one in _dependencies(fact)]
     asked = [f"`{typed.get(name, name)}`" for name in required]
     without_wheels = {canonicalize_name(found["who"]) for fact in facts for found in _NO_WHEELS.finditer(fact)}
-    ends = {*required, *without_wheels}
+    # What is there in some releases only, as a package that conda brings, excludes those that need others.
+    ends = {*required, *without_wheels, *_limited(said)}
     met = [one for one in needs if canonicalize_name(one.what) in ends or _is_asked_by_several(one, needs)]
     without = ends - {canonicalize_name(one.who) for one in met}
     reasons = (*_told(met), *dict.fromkeys(_not_there(facts, without, place)))
@@ -84,6 +86,25 @@ def in_own_words(conflict: NoPlanError, typed: Mapping[str, str], *, place: str)
         hints=(*conflict.hints, "leave one out, or loosen its bounds") if len(asked) > 1 else conflict.hints,
         details="\n".join((*conflict.reasons, conflict.details)).strip(),
     )
+
+
+def with_what_conda_brings(conflict: NoPlanError, provided: Mapping[str, str]) -> NoPlanError:
+    """The error with a word on each distribution that conda packages bring in another version than is needed.
+    `provided` has their versions by canonical name.
+    """
+    held = [name for name in provided if name in _limited(" ".join(" ".join(conflict.reasons).split()))]
+    hints = tuple(
+        f"conda packages bring {name} {provided[name]}: leave it to the wheels, or take it from channels that are newer"
+        for name in held
+    )
+    return NoPlanError(
+        conflict.message, reasons=conflict.reasons, hints=(*conflict.hints, *hints), details=conflict.details
+    )
+
+
+def _limited(said: str) -> set[str]:
+    """The distributions of which uv knows some releases only."""
+    return {canonicalize_name(found["who"]) for found in _LIMITED.finditer(said)}
 
 
 def _required(fact: str) -> Iterator[str]:

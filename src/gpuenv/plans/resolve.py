@@ -15,7 +15,7 @@ from gpuenv.channels.catalog import Build, nearest_names
 from gpuenv.errors import GpuenvError, NoPlanError, RequestError, UnavailableError
 from gpuenv.model import Plan, Reporter
 from gpuenv.plans.candidates import Candidate, Tier
-from gpuenv.plans.conflicts import is_of_uv
+from gpuenv.plans.conflicts import is_of_uv, with_what_conda_brings
 from gpuenv.plans.layer import Layer, bound_to, choose_layer, gpu_spots
 from gpuenv.plans.provided import provided_distributions
 from gpuenv.plans.pythons import PythonChoice
@@ -56,20 +56,26 @@ def resolve(
         if not requirements:
             # All of it comes from conda channels.
             return ""
-        return lock_wheels(
-            requirements,
-            [*constraints, *without],
-            machine=setting.oldest,
-            python=interpreter.version,
-            interpreter=interpreter.path,
-            source_packages=layer.source_packages,
-            build_constraints=layer.build_constraints,
-            preferred=keep.pylock if keep else "",
-            renew=renew,
-            offline=offline,
-            report=report,
-            provided=provided_distributions(layer.records),
-        )
+        provided = provided_distributions(layer.records)
+        try:
+            return lock_wheels(
+                requirements,
+                [*constraints, *without],
+                machine=setting.oldest,
+                python=interpreter.version,
+                interpreter=interpreter.path,
+                source_packages=layer.source_packages,
+                build_constraints=layer.build_constraints,
+                preferred=keep.pylock if keep else "",
+                renew=renew,
+                offline=offline,
+                report=report,
+                provided=provided,
+            )
+        except NoPlanError as conflict:
+            if not (provided and is_of_uv(conflict)):
+                raise
+            raise with_what_conda_brings(conflict, provided) from conflict
 
     try:
         return layer, lock(layer, [*_pins(layer), *plain], _library_pins(layer))

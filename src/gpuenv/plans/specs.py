@@ -13,6 +13,7 @@ from packaging.utils import canonicalize_name
 from gpuenv.artifacts.required import marker_environment
 from gpuenv.channels.catalog import Project, find_project, nearest_names
 from gpuenv.channels.catalog.requires import conda_version
+from gpuenv.channels.conda.spec_words import channel_in_front
 from gpuenv.errors import NoPlanError, RequestError
 
 if TYPE_CHECKING:
@@ -79,9 +80,12 @@ def read_specs(specs: tuple[str, ...], platform: str | None = None, *, channels:
     plain: list[str] = []
     bounds: list[str] = []
     python: str | None = None
+    left_out: list[str] = []
     for typed in specs:
-        if channels is not None and (there := channels.find(typed)):
-            gpu.append(there)
+        there = channels.find(typed) if channels is not None else None
+        if there is not None:
+            gpu += there
+            left_out += () if there else (typed,)
             continue
         name, rest = _split(typed)
         if name == "python":
@@ -98,29 +102,48 @@ def read_specs(specs: tuple[str, ...], platform: str | None = None, *, channels:
         _refuse_unavailable(project, name)
         gpu.append(_gpu_spec(typed, name, rest, project, platform))
     if not (gpu or plain):
-        raise RequestError("nothing was asked for", hints=("name a package: `gpuenv plan pytorch`",))
+        reasons = tuple(f"the marker of `{typed.strip()}` does not hold there" for typed in left_out)
+        raise RequestError("nothing was asked for", reasons=reasons, hints=("name a package: `gpuenv plan pytorch`",))
     return Wanted(gpu=tuple(gpu), plain=tuple(plain), bounds=tuple(bounds), python=python)
 
 
 def spec_name(typed: str) -> str:
     """The package that a spec is about, under the name that the catalog or Python's tools have for it."""
-    name, _ = _split(typed.rpartition("::")[2])
+    name = _name_and_rest(typed.rpartition("::")[2])[0]
     project = find_project(name)
     metapackages = {extra.name for extra in project.metapackages} if project else set()
     return name if project is None or name in metapackages else project.name
 
 
 def _split(typed: str) -> tuple[str, str]:
+    moved = channel_in_front(typed)
+    found = _NAME.fullmatch(moved)
+    if found and found["channel"]:
+        raise RequestError(
+            f"`{typed}` names the channel `{found['channel']}`, and the request is for wheels only",
+            hints=(f"leave the channel out: `{moved.partition('::')[2]}`",),
+        )
+    name, rest = _name_and_rest(typed)
+    if name.startswith("__"):
+        raise RequestError(
+            f"`{typed}` asks for what machines offer to conda packages, and the request has no channels",
+            hints=("name a channel, `-c conda-forge`, or leave it out",),
+        )
+    if name.startswith("_"):
+        raise RequestError(
+            f"`{typed}` is a name of conda's only, and the request has no channels",
+            hints=("name a channel that has it: `-c conda-forge`",),
+        )
+    return name, rest
+
+
+def _name_and_rest(typed: str) -> tuple[str, str]:
     found = _NAME.fullmatch(typed)
     if found is None:
         raise _not_a_spec(typed, "it does not begin with the name of a package")
-    if found["channel"]:
-        raise RequestError(
-            f"`{typed}` names the channel `{found['channel']}`, and the request is for wheels only",
-            hints=(f"leave the channel out: `{typed.partition('::')[2]}`",),
-        )
     name = found["name"].lower()
-    canonical = canonicalize_name(name)
+    # What begins with `_` is never a name of Python's.
+    canonical = name if name.startswith("_") else canonicalize_name(name)
     return (name if find_project(name) else canonical), found["rest"]
 
 

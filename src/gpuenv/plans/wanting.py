@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import msgspec
 
+from gpuenv import settings
 from gpuenv.channels.catalog import Project
 from gpuenv.channels.conda.opening import open_channels
 from gpuenv.errors import NoPlanError
@@ -42,7 +43,15 @@ def open_channels_once(knowledge: Knowledge, request: Request, *, offline: bool,
 def wanted_of(request: Request, platform: str, knowledge: Knowledge) -> Wanted:
     """The specs of a request taken apart; errors as those of `read_specs`."""
     channels = knowledge.channels
-    there = ChannelSpecs(view=channels.view(platform), sources=request.sources) if channels else None
+    if channels is None:
+        return read_specs(request.specs, platform)
+    there = ChannelSpecs(
+        view=channels.view(platform),
+        sources=request.sources,
+        platform=platform,
+        python=request.python or settings.variable("GPUENV_PYTHON") or None,
+        specs=request.specs,
+    )
     return read_specs(request.specs, platform, channels=there)
 
 

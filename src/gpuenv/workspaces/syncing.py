@@ -53,8 +53,8 @@ def sync(
 
     The lock is the one at `path`, or that of the workspace around `start`; without a `prefix` the environment is
     `.venv` beside it. Files are those of the lock, byte for byte; with `offline` all must be in the cache of `uv`.
-    Where the environment is as the lock says, nothing is done; with `dry_run` nothing is done in any case. Conda packages
-    of which files or records are gone are not as it says. A frozen environment is changed with `override_frozen` only.
+    Where the environment is as the lock says, nothing is done; with `dry_run` nothing is done in any case. Where files
+    or records of conda packages are gone it is not as the lock says. A frozen one needs `override_frozen`.
 
     RequestError where there is no lock, or something else is at the place; IntegrityError for a lock that was changed,
     or is older than what the project asks for; FormatError for one that is none; NoPlanError where it holds no plan

@@ -9,17 +9,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpuenv import settings
 from gpuenv.channels.conda.condarc import Condarc
 from gpuenv.errors import RequestError
 
 if TYPE_CHECKING:
     from rattler import Client
 
-__all__ = ["client_for"]
+__all__ = ["client_for", "repodata_directory"]
 
 _MOST_RETRIES = 3
 _OF_THE_SYSTEM = "truststore"
@@ -33,10 +34,17 @@ def client_for(condarc: Condarc) -> Client:
     """
     from rattler import Client, Config
 
+    repodata_directory()
     with _trusting(condarc.ssl_verify):
         try:
             config = Config.from_toml(_as_toml(condarc))
-            return Client.from_config(config, max_retries=_MOST_RETRIES, user_agent="gpuenv")
+            return Client.from_config(
+                config,
+                max_retries=_MOST_RETRIES,
+                user_agent="gpuenv",
+                # For a file as a whole and not between two of its bytes; each try has as long again.
+                timeout=settings.CHANNEL_FILE_SECONDS,
+            )
         except Exception:
             if not condarc.proxy_servers:
                 raise
@@ -45,6 +53,18 @@ def client_for(condarc: Condarc) -> Client:
                 "`proxy_servers` of conda's configuration cannot be used",
                 hints=("an address looks like `http://proxy:8080`: `conda config --show proxy_servers`",),
             ) from None
+
+
+def repodata_directory() -> Path:
+    """Where rattler keeps what it read of channels. Its files name the addresses with logins and tokens in them, so a
+    new directory is for the user alone.
+    """
+    place = settings.cache_directory() / "repodata"
+    # Where it cannot be made, rattler tells.
+    with suppress(OSError):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.mkdir(mode=0o700, exist_ok=True)
+    return place
 
 
 def _as_toml(condarc: Condarc) -> str:

@@ -12,11 +12,16 @@ from gpuenv.errors import FormatError, GpuenvError, UnavailableError
 
 __all__ = ["explain_gateway"]
 
+# What the reader of JSON and MessagePack says, and what rattler says of names, versions and hashes.
 _BROKEN = re.compile(
-    r"failed to parse|invalid|EOF while|expected value|decode|corrupt|checksum|hash mismatch", re.IGNORECASE
+    r"failed to parse|invalid(?! peer certificate)|EOF while|(?<!un)expected |decode|corrupt|checksum|hash mismatch|"
+    r"missing field|duplicate field|unknown (?:field|variant)|out of range|not a valid|trailing characters|"
+    r"recursion limit|control character|frame (?:parameter|descriptor)",
+    re.IGNORECASE,
 )
 _NO_SUBDIR = re.compile(r"could not find subdir '(?P<subdir>[^']+)'")
 _OFFLINE = re.compile(r"no (?:valid )?cache|cache.*(?:not available|is missing|outdated)|use-cache-only", re.IGNORECASE)
+_ADDRESS = re.compile(r"\w+://\S+")
 _WITH_LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
 _WITH_TOKEN = re.compile(r"/t/[^/\s]+")
 _MOST_LINES = 4
@@ -38,7 +43,8 @@ def explain_gateway(error: Exception, places: Sequence[ChannelPlace]) -> GpuenvE
         return UnavailableError(
             f"offline, and {told} was not read before", reasons=lines, hints=("leave out `--offline`",)
         )
-    if _BROKEN.search(said):
+    # An address may have any word in it.
+    if _BROKEN.search(_ADDRESS.sub("", said)):
         return FormatError(
             f"{told} has repodata that is broken",
             reasons=lines,

@@ -10,6 +10,7 @@ from pathlib import Path
 from gpuenv.channels.conda.client import client_for
 from gpuenv.channels.conda.condarc import read_condarc
 from gpuenv.channels.conda.places import ChannelPlace, resolve_channels
+from gpuenv.channels.conda.spec_words import channel_in_front
 from gpuenv.channels.conda.view import Channels
 from gpuenv.errors import RequestError
 
@@ -35,7 +36,7 @@ def open_channels(
 
     RequestError for a word that names no channel; and for none at all where there must be some.
     """
-    if not words and not any(map(_WITH_CHANNEL.match, specs)):
+    if not words and not any(_WITH_CHANNEL.match(channel_in_front(spec)) for spec in specs):
         if must_have:
             raise RequestError(
                 "only conda packages are wanted, and no channel is named",
