@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gpuenv.artifacts import cache as module
-from gpuenv.artifacts.cache import READER_VERSION, ReadingCache, hash_key, open_cache, place_key, stamps_of
+from gpuenv.artifacts.cache import READER_VERSION, ReadingCache, claim_key, hash_key, open_cache, place_key, stamps_of
 from gpuenv.model import Artifact, ArtifactKind, NativeFile, Reading
 
 KEY = hash_key("AB" * 32)
@@ -269,3 +269,14 @@ def test_what_nobody_used_for_90_days_goes(tmp_path: Path) -> None:
     assert cache.load(KEY)
     assert cache.load(other) is None
     assert not left.exists()
+
+
+def test_a_claimed_hash_counts_at_its_address_and_after_a_checked_one(tmp_path: Path) -> None:
+    """Of two readings of one hash, that of the file whose hash was checked; that of another address never."""
+    cache, sha256 = ReadingCache(tmp_path), "ab" * 32
+    cache.store(claim_key(sha256, "http://a"), reading(1))
+    assert cache.of_file(sha256) is None
+    assert cache.of_file(sha256, "http://b") is None
+    assert cache.of_file(sha256.upper(), "http://a") == reading(1)
+    cache.store(hash_key(sha256), reading(2))
+    assert cache.of_file(sha256, "http://a") == cache.of_file(sha256, "http://b") == cache.of_file(sha256) == reading(2)

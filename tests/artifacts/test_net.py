@@ -483,3 +483,12 @@ def test_one_file_alone_closes_its_connections(server: RangeServer, monkeypatch:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with open_remote(server.address("x/a%20file.whl"), name="other.whl", patience=QUICK) as file:
         assert (file.name, file.read(0, 5)) == ("other.whl", CONTENT[:5])
+
+
+def test_a_token_of_conda_is_never_shown_wherever_it_stands() -> None:
+    """Behind a prefix of the server's, too; directories `t` of wheels are no tokens."""
+    for prefix in ("", "/conda"):
+        shown = Address.parse(f"https://host.invalid{prefix}/t/tk-1/chan/noarch/a-1-0.conda").shown
+        assert shown == f"https://host.invalid{prefix}/chan/noarch/a-1-0.conda"
+    wheel = "https://host.invalid/packages/t/torch/torch-1.0-py3-none-any.whl"
+    assert Address.parse(wheel).shown == wheel

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gpuenv.errors import NoPlanError
 from gpuenv.machines.written import parse_machine
 from gpuenv.model import Request
-from gpuenv.plans.conflicts import in_own_words, is_of_uv, with_what_conda_brings
+from gpuenv.plans.conflicts import in_own_words, is_of_uv, naming_what_conda_brings
 from gpuenv.plans.make import make_plan
 from loopback_index import LoopbackIndex
 
@@ -132,8 +132,8 @@ def test_what_is_there_in_old_releases_only_is_the_reason() -> None:
 
 def test_what_conda_brings_is_named() -> None:
     """Where the release that excludes the others is a conda package's; others that conda brings have no part in it."""
-    conflict = NoPlanError(UVS, reasons=OLD_HELPER)
-    brought = with_what_conda_brings(conflict, {"some-helper": "4.5.0", "other": "1.0"})
-    found = in_own_words(brought, {"data": "data>=2.10"}, place=PLACE)
+    with pytest.raises(NoPlanError) as caught, naming_what_conda_brings({"some-helper": "4.5.0", "other": "1.0"}):
+        raise NoPlanError(UVS, reasons=OLD_HELPER)
+    found = in_own_words(caught.value, {"data": "data>=2.10"}, place=PLACE)
     assert len(found.hints) == 1
     assert found.hints[0].startswith("conda packages bring some-helper 4.5.0")

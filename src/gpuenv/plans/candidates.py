@@ -278,6 +278,8 @@ def _findings(build: Build, setting: Setting, has_gpu_builds: bool) -> Iterator[
         yield from (msgspec.structs.replace(one, machine=machine.name) for one in found) if several else found
         if several and any(one.verdict is Verdict.FAILS for one in found):
             return
+    if refused := setting.knowledge.refused(build):
+        yield Finding(rule="lying-file", verdict=Verdict.FAILS, subject=build.needs.subject, message=refused)
     yield from _for_others(build, setting)
     if build.look_inside and setting.knowledge.is_learnable(build):
         # What it is shows when it is read.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -17,7 +18,7 @@ from packaging.version import InvalidVersion, Version
 from gpuenv.errors import NoPlanError
 from gpuenv.plans.wording import listed
 
-__all__ = ["in_own_words", "is_of_uv", "with_what_conda_brings"]
+__all__ = ["in_own_words", "is_of_uv", "naming_what_conda_brings"]
 
 _UVS = "`uv` finds no set of packages that fits together"
 _MOST_REASONS = 6
@@ -88,18 +89,25 @@ def in_own_words(conflict: NoPlanError, typed: Mapping[str, str], *, place: str)
     )
 
 
-def with_what_conda_brings(conflict: NoPlanError, provided: Mapping[str, str]) -> NoPlanError:
-    """The error with a word on each distribution that conda packages bring in another version than is needed.
-    `provided` has their versions by canonical name.
+@contextmanager
+def naming_what_conda_brings(provided: Mapping[str, str]) -> Iterator[None]:
+    """Inside, a conflict of `uv`'s gets a hint on each distribution that conda packages bring in another version than
+    is needed. `provided` has their versions by canonical name.
     """
-    held = [name for name in provided if name in _limited(" ".join(" ".join(conflict.reasons).split()))]
-    hints = tuple(
-        f"conda packages bring {name} {provided[name]}: leave it to the wheels, or take it from channels that are newer"
-        for name in held
-    )
-    return NoPlanError(
-        conflict.message, reasons=conflict.reasons, hints=(*conflict.hints, *hints), details=conflict.details
-    )
+    try:
+        yield
+    except NoPlanError as conflict:
+        limited = _limited(" ".join(" ".join(conflict.reasons).split())) if is_of_uv(conflict) else set()
+        hints = tuple(
+            f"conda packages bring {name} {version}: leave it to the wheels, or take it from channels that are newer"
+            for name, version in provided.items()
+            if name in limited
+        )
+        if not hints:
+            raise
+        raise NoPlanError(
+            conflict.message, reasons=conflict.reasons, hints=(*conflict.hints, *hints), details=conflict.details
+        ) from conflict
 
 
 def _limited(said: str) -> set[str]:

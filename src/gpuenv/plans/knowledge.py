@@ -35,7 +35,7 @@ class Knowledge:
     `further` are builds that the catalog does not hold, by project. `can_learn` says whether unread wheels may be
     looked into at all: then they count as good until they are read. `channels` are the conda channels of the request;
     of their packages all that was read counts (`needs`), since metadata may say little. `closed` are channels from
-    which no package could be had.
+    which no package could be had, `refused_files` packages that are not what their channel lists.
     """
 
     can_learn: bool = False
@@ -45,6 +45,7 @@ class Knowledge:
     channels: Channels | None = None
     needs: dict[WheelRelease, Needs] = field(default_factory=dict)
     closed: dict[str, str] = field(default_factory=dict)
+    refused_files: dict[WheelRelease, str] = field(default_factory=dict)
     _judged: dict[tuple[int, str, bool], tuple[Needs, tuple[Finding, ...]]] = field(default_factory=dict)
     _machines: dict[int, tuple[Machine, str]] = field(default_factory=dict)
     _with_code: dict[int, tuple[Build, Build]] = field(default_factory=dict)
@@ -60,7 +61,13 @@ class Knowledge:
         if unread and build.record is not None and not is_there(build):
             return False
         is_closed = build.channel in self.closed
+        if any(one in self.refused_files for one in unread):
+            return False
         return self.can_learn and bool(unread) and not is_closed and not any(one in self.unreadable for one in unread)
+
+    def refused(self, build: Build) -> str | None:
+        """Why the file of a conda package is not the one that its channel lists; None where nothing says so."""
+        return next((self.refused_files[one] for one in _holders(build) if one in self.refused_files), None)
 
     def unread(self, builds: Iterable[Build]) -> dict[WheelRelease, Build]:
         """The wheels to look into so that the code of `builds` is known."""

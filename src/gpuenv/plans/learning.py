@@ -81,6 +81,8 @@ class Learner:
         self.knowledge.unreadable.setdefault(release, _said(own))
         if build.channel is None or any(isinstance(one, FormatError | IntegrityError) for one in own):
             # What is wrong with one file says nothing of the others.
+            if any(isinstance(one, IntegrityError) for one in own):
+                self.knowledge.refused_files[release] = _said(own)
             return
         lost = self.lost[build.channel] = self.lost.get(build.channel, 0) + 1
         if self.offline or lost >= _MOST_LOST:

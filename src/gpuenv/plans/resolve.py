@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from gpuenv.channels.catalog import Build, nearest_names
 from gpuenv.errors import GpuenvError, NoPlanError, RequestError, UnavailableError
 from gpuenv.model import Plan, Reporter
 from gpuenv.plans.candidates import Candidate, Tier
-from gpuenv.plans.conflicts import is_of_uv, with_what_conda_brings
+from gpuenv.plans.conflicts import is_of_uv, naming_what_conda_brings
 from gpuenv.plans.layer import Layer, bound_to, choose_layer, gpu_spots
 from gpuenv.plans.provided import provided_distributions
 from gpuenv.plans.pythons import PythonChoice
@@ -57,7 +57,7 @@ def resolve(
             # All of it comes from conda channels.
             return ""
         provided = provided_distributions(layer.records)
-        try:
+        with naming_what_conda_brings(provided):
             return lock_wheels(
                 requirements,
                 [*constraints, *without],
@@ -72,10 +72,6 @@ def resolve(
                 report=report,
                 provided=provided,
             )
-        except NoPlanError as conflict:
-            if not (provided and is_of_uv(conflict)):
-                raise
-            raise with_what_conda_brings(conflict, provided) from conflict
 
     try:
         return layer, lock(layer, [*_pins(layer), *plain], _library_pins(layer))
@@ -87,13 +83,25 @@ def resolve(
             with suppress(NoPlanError):
                 return other, lock(other, [*_pins(other), *plain], _library_pins(other))
         try:
-            wide, follow = _ranges(layer, wanted)
-            pylock = lock(layer, [*wide, *plain], [*follow, *_forbidden_libraries(layer)])
-            decided = _as_decided(layer, wanted, setting, pylock, _why(conflict, without))
+            decided = _over_ranges(layer, wanted, setting, plain, lock, _why(conflict, without))
             return decided, lock(decided, [*_pins(decided), *plain], _library_pins(decided))
         except NoPlanError as still:
             # What excludes all allowed versions says more than what excludes the pins.
             raise _not_all_on_index(conflict, layer) or (still if is_of_uv(still) else conflict) from None
+
+
+def _over_ranges(
+    layer: Layer,
+    wanted: Wanted,
+    setting: Setting,
+    plain: list[str],
+    lock: Callable[[Layer, list[str], list[str]], str],
+    why: str,
+) -> Layer:
+    """The layer with the versions that uv takes from those that are allowed."""
+    wide, follow = _ranges(layer, wanted)
+    pylock = lock(layer, [*wide, *plain], [*follow, *_forbidden_libraries(layer)])
+    return _as_decided(layer, wanted, setting, pylock, why)
 
 
 def _extras(layer: Layer, wanted: Wanted) -> list[str]:

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gpuenv import settings
 from gpuenv.artifacts.conda_index import subdir_of
 from gpuenv.channels.catalog import Build
+from gpuenv.channels.conda.client import repodata_directory
 from gpuenv.channels.conda.failures import explain_gateway
 from gpuenv.channels.conda.gpu_builds import gpu_builds
 from gpuenv.channels.conda.places import ChannelPlace, without_secrets
 from gpuenv.channels.conda.running import run_rattler
+from gpuenv.channels.conda.watching import while_they_answer
 
 if TYPE_CHECKING:
     from rattler import Client, Gateway, RepoDataRecord, Subdir
@@ -72,7 +73,7 @@ class Channels:
             from rattler.repo_data.gateway import SourceConfig
 
             self._gateway = Gateway(
-                cache_dir=settings.cache_directory() / "repodata",
+                cache_dir=repodata_directory(),
                 default_config=SourceConfig(cache_action="force-cache-only" if self.offline else "cache-or-fetch"),
                 client=self.make_client() if self.make_client else None,
             )
@@ -133,12 +134,13 @@ class ChannelView:
 
     def nearest_names(self, name: str) -> tuple[str, ...]:
         """Up to three names of packages in the channels that look like `name`."""
-        from rattler.exceptions import GatewayError
+        from rattler.exceptions import GatewayError, InvalidChannelError
 
         addresses = [place.fetch_address for place in self.channels.places]
         try:
-            names = run_rattler(self.channels.gateway.names(addresses, self._directories()))
-        except GatewayError as error:
+            asking = self.channels.gateway.names(addresses, self._directories())
+            names = run_rattler(while_they_answer(asking, self.channels.places))
+        except (GatewayError, InvalidChannelError) as error:
             raise explain_gateway(error, self.channels.places) from error
         return tuple(difflib.get_close_matches(name, {one.normalized for one in names}, n=3, cutoff=0.72))
 
@@ -162,7 +164,7 @@ class ChannelView:
 
     async def _ask(self, name: str) -> tuple[RepoDataRecord, ...]:
         from rattler import PackageName
-        from rattler.exceptions import GatewayError, InvalidPackageNameError
+        from rattler.exceptions import GatewayError, InvalidChannelError, InvalidPackageNameError
 
         places = (self.channels.placed[name],) if name in self.channels.placed else self.channels.places
         addresses = [place.fetch_address for place in places]
@@ -172,8 +174,9 @@ class ChannelView:
             # Some record depends on what is no name, and nothing can be had of it.
             return ()
         try:
-            found = await self.channels.gateway.query(addresses, self._directories(), [asked], recursive=False)
-        except GatewayError as error:
+            asking = self.channels.gateway.query(addresses, self._directories(), [asked], recursive=False)
+            found = await while_they_answer(asking, places)
+        except (GatewayError, InvalidChannelError) as error:
             raise explain_gateway(error, places) from error
         return tuple(_by_priority(found, places, strict=self.channels.strict))
 
