@@ -78,7 +78,8 @@ def _alone(spec: GpuSpec, candidates: Candidates, machine: Machine) -> _Refusal 
     builds = candidates.get(spec.name, [])
     if spec.name.startswith("__"):
         offered = {name: version for name, version, _ in candidates.virtual_packages}
-        there = f"the machine has `{spec.name}` {offered[spec.name]}" if spec.name in offered else "the machine has none"
+        version = offered.get(spec.name)
+        there = f"the machine has `{spec.name}` {version}" if version else "the machine has none"
         return _Refusal(reasons=(there,), of_machine=True) if not _fits((spec,), candidates) else None
     if not builds:
         return _Refusal(reasons=(f"`{spec.name}` has no build for {machine.platform}",))

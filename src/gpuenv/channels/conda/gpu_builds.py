@@ -38,16 +38,19 @@ __all__ = ["builds_of_records", "gpu_builds", "plain_spec"]
 
 # `_py311h0a1b2c3` in `cuda126_py311h0a1b2c3_200`: of which Python a build is, and its hash.
 _OF_PYTHON = re.compile(r"(?:(?:^|_)py\d[\d.]*)?(?:(?<=\d)|_|^)h[0-9a-f]{7}(?=_|$)|(?:^|_)py\d[\d.]*(?=_|$)", re.ASCII)
+_OF_NUMBER = re.compile(r"_\d+$", re.ASCII)
 _WORD = re.compile(r"[\w.-]+", re.ASCII)
 
 
-def gpu_builds(name: str, records: Sequence[RepoDataRecord]) -> tuple[Build, ...] | None:
+def gpu_builds(
+    name: str, records: Sequence[RepoDataRecord], stems: Sequence[str] | None = None
+) -> tuple[Build, ...] | None:
     """The records of one package as builds; None where none of them has to do with GPUs by its metadata.
 
     Beside builds that are marked as such (`__cuda`, `cuda-version`, `cudatoolkit`, a build string such as `cuda126_…`)
-    the others count as builds for the CPU.
+    the others count as builds for the CPU. `stems` are the records' file names without endings, where they are known.
     """
-    if is_cuda_package(name) or may_be_marked(name, records):
+    if is_cuda_package(name) or may_be_marked(records, stems or [record.file_name for record in records]):
         return builds_of_records(records)
     return None
 
@@ -88,8 +91,17 @@ def _build(record: RepoDataRecord, known: dict[tuple[object, ...], Needs]) -> Bu
     is_library = is_cuda_package(name) or is_selector(record)
     gpu = not is_library and is_marked(record) and not is_metapackage(record)
     told = tuple(text for text in record.depends if asks_for_cuda(text) or text.startswith("__glibc"))
-    label = _OF_PYTHON.sub("", str(record.build)).strip("_")
-    key = (str(record.version), label, record.subdir, gpu, told, tuple(record.constrains))
+    label = _OF_NUMBER.sub("", _OF_PYTHON.sub("", str(record.build))).strip("_")
+    bounds = tuple(text for text in record.constrains if asks_for_cuda(text))
+    key = (
+        str(record.version),
+        label,
+        record.subdir,
+        gpu,
+        told,
+        bounds,
+        record.size is not None and is_selector(record),
+    )
     if key not in known:
         known[key] = _needs(record, label, gpu=gpu, is_library=is_library)
     needs = known[key]

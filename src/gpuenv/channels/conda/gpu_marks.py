@@ -35,6 +35,7 @@ _OTHER_PACKAGES = re.compile(r"hip|hip-.*|rocm|rocm-.*|amdhip.*|rocblas|miopen.*
 _OTHER_GPU = re.compile(
     r"(?:^|(?<=[-_.]))(?:rocm|hip(?![a-gi-z])|xpu(?![a-z])|sycl|mps(?![a-z]))", re.ASCII | re.MULTILINE
 )
+_OTHER_WORDS = ("rocm", "hip", "xpu", "sycl", "mps")
 _FOR_CPU = re.compile(r"(?:^|[-_.])(?:cpu|mkl|eigen)(?![a-z])|cpu", re.ASCII)
 _WORD = re.compile(r"[\w.-]+", re.ASCII)
 _SELECTING = frozenset({"cuda", "gpu"})
@@ -58,7 +59,7 @@ def is_selector(record: RepoDataRecord) -> bool:
 
 def is_conditional(text: str) -> bool:
     """Whether a requirement is one under a condition (`when`, CEP 43), which is not asked of every machine."""
-    return _CONDITION.search(text) is not None
+    return "when" in text and _CONDITION.search(text) is not None
 
 
 def is_for_cpu(build: str) -> bool:
@@ -66,15 +67,21 @@ def is_for_cpu(build: str) -> bool:
     return _FOR_CPU.search(build.lower()) is not None
 
 
-def may_be_marked(name: str, records: Sequence[RepoDataRecord]) -> bool:
-    """Whether any of the records is marked. A large request meets fifty thousand, most of which ask for the same."""
+def may_be_marked(records: Sequence[RepoDataRecord], stems: Sequence[str]) -> bool:
+    """Whether any of the records is marked, or for other GPUs. `stems` are their file names without endings.
+
+    A large request meets sixty thousand records, most of which ask for the same.
+    """
     depends: set[str] = set()
     for record in records:
         depends.update(record.depends)
     if any(asks_for_cuda(text) or _selects_gpu(text) or _is_of_others(text) for text in depends):
         return True
-    builds = "\n".join(record.file_name[len(name) :].rpartition("-")[2] for record in records).lower()
-    return bool(_OTHER_GPU.search(builds)) or (bool(_MARKED.search(builds)) and any(map(is_marked, records)))
+    builds = "\n".join(stem.rpartition("-")[2] for stem in stems).lower()
+    # Most build strings have none of these letters in a row; the patterns take longer.
+    if any(word in builds for word in _OTHER_WORDS) and _OTHER_GPU.search(builds):
+        return True
+    return ("cu" in builds or "gpu" in builds) and bool(_MARKED.search(builds)) and any(map(is_marked, records))
 
 
 def is_marked(record: RepoDataRecord) -> bool:
@@ -93,12 +100,14 @@ def _selects_gpu(text: str) -> bool:
     return len(words) == 3 and words[2] in _SELECTING
 
 
+@lru_cache(maxsize=1 << 16)
 def asks_for_cuda(text: str) -> bool:
     """Whether a requirement is one on CUDA, one of its libraries, or the driver, whatever the machine."""
     name = _first_word(text)
     return (name.startswith("__cuda") or is_cuda_package(name)) and not is_conditional(text)
 
 
+@lru_cache(maxsize=1 << 16)
 def _is_of_others(text: str) -> bool:
     return _OTHER_PACKAGES.fullmatch(_first_word(text)) is not None
 

@@ -308,7 +308,9 @@ def _at_file_address(text: str) -> ChannelPlace:
     parts = urlsplit(text.replace("\\", "/"))
     path = unquote(parts.path)
     if not path.startswith("/") or "\0" in path or "@" in parts.netloc:
-        raise RequestError(f"`{_LOGIN.sub('…@', text)}` names no directory", hints=("an absolute path follows: `file:///srv/channel`",))
+        raise RequestError(
+            f"`{_LOGIN.sub('…@', text)}` names no directory", hints=("an absolute path follows: `file:///srv/channel`",)
+        )
     if (host := parts.netloc) not in {"", "localhost"} or re.match(r"/[A-Za-z]:/", path):
         name = _without_subdir(_from_file_address(host, path).rstrip("/"))
         address = PureWindowsPath(name).as_uri().rstrip("/")

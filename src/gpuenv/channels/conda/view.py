@@ -87,6 +87,7 @@ class ChannelView:
     channels: Channels
     subdir: str
     _records: dict[str, tuple[RepoDataRecord, ...]] = field(default_factory=dict)
+    _stems: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _asking: dict[str, asyncio.Future[tuple[RepoDataRecord, ...]]] = field(default_factory=dict)
     _by_subdir: dict[tuple[str, bool], dict[str, list[RepoDataRecord]]] = field(default_factory=dict)
     _builds: dict[str, tuple[Build, ...] | None] = field(default_factory=dict)
@@ -122,7 +123,7 @@ class ChannelView:
         records = await self.fetch(name)
         known = self._by_subdir.get((name, newest))
         if known is None:
-            chosen = newest_releases(name, records) if newest else records
+            chosen = newest_releases(name, records, self._stems[name]) if newest else records
             known = self._by_subdir[name, newest] = {}
             for record in chosen:
                 known.setdefault(record.subdir, []).append(record)
@@ -154,7 +155,8 @@ class ChannelView:
     def builds(self, name: str) -> tuple[Build, ...] | None:
         """The records of a package as builds that the rules judge; None where none of them has to do with GPUs."""
         if name not in self._builds:
-            self._builds[name] = gpu_builds(name, self.records(name))
+            records = self.records(name)
+            self._builds[name] = gpu_builds(name, records, self._stems[name])
         return self._builds[name]
 
     def _directories(self) -> list[Subdir]:
@@ -172,23 +174,28 @@ class ChannelView:
             asked = PackageName(name).normalized
         except InvalidPackageNameError:
             # Some record depends on what is no name, and nothing can be had of it.
+            self._stems[name] = ()
             return ()
         try:
             asking = self.channels.gateway.query(addresses, self._directories(), [asked], recursive=False)
             found = await while_they_answer(asking, places)
         except (GatewayError, InvalidChannelError) as error:
             raise explain_gateway(error, places) from error
-        return tuple(_by_priority(found, places, strict=self.channels.strict))
+        listed = _by_priority(found, places, strict=self.channels.strict)
+        self._stems[name] = tuple(stem for stem, _ in listed)
+        return tuple(record for _, record in listed)
 
 
-def newest_releases(name: str, records: Sequence[RepoDataRecord]) -> Sequence[RepoDataRecord]:
-    """The records of a package's newest releases, at least `ENOUGH_BUILDS` of them; all where there are no more."""
+def newest_releases(name: str, records: Sequence[RepoDataRecord], stems: Sequence[str]) -> Sequence[RepoDataRecord]:
+    """The records of a package's newest releases, at least `ENOUGH_BUILDS` of them; all where there are no more.
+    `stems` are their file names without endings.
+    """
     if len(records) <= ENOUGH_BUILDS:
         return records
     releases: dict[str, list[RepoDataRecord]] = {}
-    for record in records:
-        # `NAME-VERSION-BUILD.conda`, taken apart since a version of its own for each record takes much longer.
-        version = record.file_name[len(name) + 1 :].rpartition("-")[0]
+    for stem, record in zip(stems, records, strict=True):
+        # `NAME-VERSION-BUILD`, taken apart since a version of its own for each record takes much longer.
+        version = stem[len(name) + 1 :].rpartition("-")[0]
         releases.setdefault(version, []).append(record)
     kept: list[RepoDataRecord] = []
     for there in sorted(releases.values(), key=lambda one: one[0].version, reverse=True):
@@ -198,9 +205,11 @@ def newest_releases(name: str, records: Sequence[RepoDataRecord]) -> Sequence[Re
     return kept
 
 
-def _by_priority(
-    found: Iterable[list[RepoDataRecord]], places: Sequence[ChannelPlace], *, strict: bool
-) -> Iterable[RepoDataRecord]:
+Listed = list[tuple[str, "RepoDataRecord"]]
+"""Records with their file names without endings."""
+
+
+def _by_priority(found: Iterable[list[RepoDataRecord]], places: Sequence[ChannelPlace], *, strict: bool) -> Listed:
     """The records of the first channel that has any, all of them where channels count alike; each file once, in an
     order that is not the channel's, since a solver takes the first of two that are alike.
     """
@@ -208,16 +217,16 @@ def _by_priority(
     if not strict or len(places) == 1:
         return every
     for place in places:
-        own = [record for record in every if without_secrets(record.channel or "").rstrip("/") == place.address]
+        own = [one for one in every if without_secrets(one[1].channel or "").rstrip("/") == place.address]
         if own:
             return own
     return every
 
 
-def _each_once(records: Iterable[RepoDataRecord]) -> list[RepoDataRecord]:
+def _each_once(records: Iterable[RepoDataRecord]) -> Listed:
     """Of a file that is listed twice, by two channels or in two parts of one, the first record, by name of file."""
     found: dict[tuple[str, str], RepoDataRecord] = {}
     for record in records:
         stem = record.file_name.removesuffix(".conda").removesuffix(".tar.bz2")
         found.setdefault((stem, record.subdir), record)
-    return [found[key] for key in sorted(found)]
+    return [(key[0], found[key]) for key in sorted(found)]
