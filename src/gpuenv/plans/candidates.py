@@ -246,8 +246,12 @@ def _candidates_of(
 
 
 def _judged(builds: Iterable[Build], setting: Setting, *, has_gpu_builds: bool) -> Iterator[Candidate]:
+    prefers_gpu = setting.prefers_gpu
     judged = [
-        Candidate(build=_within_driver(build, setting), findings=tuple(_findings(build, setting, has_gpu_builds)))
+        Candidate(
+            build=_within_driver(build, setting),
+            findings=tuple(_findings(build, setting, has_gpu_builds=has_gpu_builds, prefers_gpu=prefers_gpu)),
+        )
         for build in builds
     ]
     for one in judged:
@@ -269,16 +273,16 @@ def _without_pulling(builds: list[Build], requested: set[str]) -> list[Build]:
     return [build for build in builds if build.through in {None, *requested}] if alone else builds
 
 
-def _findings(build: Build, setting: Setting, has_gpu_builds: bool) -> Iterator[Finding]:
+def _findings(build: Build, setting: Setting, *, has_gpu_builds: bool, prefers_gpu: bool) -> Iterator[Finding]:
     """The rules' words for each machine, up to the first that it cannot run on; then those of the GPU policy."""
     several = len(setting.machines) > 1
     for machine in setting.machines:
         # A GPU build on a machine without a GPU is worth it only where it is shared with one that has one.
-        found = setting.knowledge.judge(build, machine, without_gpu_too=setting.prefers_gpu)
+        found = setting.knowledge.judge(build, machine, without_gpu_too=prefers_gpu)
         yield from (msgspec.structs.replace(one, machine=machine.name) for one in found) if several else found
         if several and any(one.verdict is Verdict.FAILS for one in found):
             return
-    if refused := setting.knowledge.refused(build):
+    if setting.knowledge.refused_files and (refused := setting.knowledge.refused(build)):
         yield Finding(rule="lying-file", verdict=Verdict.FAILS, subject=build.needs.subject, message=refused)
     yield from _for_others(build, setting)
     if build.look_inside and setting.knowledge.is_learnable(build):
@@ -309,8 +313,10 @@ def _for_others(build: Build, setting: Setting) -> Iterator[Finding]:
 
 def _within_driver(build: Build, setting: Setting) -> Build:
     """A build that hands PTX to the driver keeps the CUDA line from being newer than the driver's own CUDA."""
+    if build.needs.jit is not Jit.PTX:
+        return build
     served = [one.driver.cuda for one in setting.machines if one.driver.cuda and one.nvidia_gpus]
-    if build.needs.jit is not Jit.PTX or not served:
+    if not served:
         return build
     return dataclasses.replace(build, constrains=(*build.constrains, f"cuda-version <={min(served)}"))
 

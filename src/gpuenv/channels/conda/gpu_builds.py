@@ -93,24 +93,18 @@ def _build(record: RepoDataRecord, known: dict[tuple[object, ...], Needs]) -> Bu
     told = tuple(text for text in record.depends if asks_for_cuda(text) or text.startswith("__glibc"))
     label = _OF_NUMBER.sub("", _OF_PYTHON.sub("", str(record.build))).strip("_")
     bounds = tuple(text for text in record.constrains if asks_for_cuda(text))
-    key = (
-        str(record.version),
-        label,
-        record.subdir,
-        gpu,
-        told,
-        bounds,
-        record.size is not None and is_selector(record),
-    )
+    others = () if gpu or is_library else other_vendors(record)
+    version = str(record.version)
+    key = (version, label, record.subdir, gpu, is_library, told, bounds, others)
     if key not in known:
-        known[key] = _needs(record, label, gpu=gpu, is_library=is_library)
+        known[key] = _needs(record, label, gpu=gpu, is_library=is_library, others=others)
     needs = known[key]
     framework = find_framework(name)
     is_plain = name == "python" or carries_no_gpu_code(name)
     may_hold_code = not (gpu or is_library or is_plain or framework) and record.subdir != "noarch"
     return Build(
         project=name,
-        version=str(record.version),
+        version=version,
         build=str(record.build),
         number=record.build_number,
         gpu=gpu,
@@ -125,7 +119,7 @@ def _build(record: RepoDataRecord, known: dict[tuple[object, ...], Needs]) -> Bu
     )
 
 
-def _needs(record: RepoDataRecord, label: str, *, gpu: bool, is_library: bool) -> Needs:
+def _needs(record: RepoDataRecord, label: str, *, gpu: bool, is_library: bool, others: tuple[str, ...]) -> Needs:
     artifact = Artifact(
         kind=ArtifactKind.CONDA,
         name=record.name.normalized,
@@ -142,7 +136,7 @@ def _needs(record: RepoDataRecord, label: str, *, gpu: bool, is_library: bool) -
             libraries=(),
             platforms=artifact.platforms,
             glibc=glibc,
-            other_vendors=other_vendors(record),
+            other_vendors=others,
             virtual_packages=dict(_virtual_packages(record.depends)),
             virtual_constraints=dict(_virtual_packages(record.constrains)),
         )

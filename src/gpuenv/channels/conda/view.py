@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ChannelView", "Channels", "newest_releases"]
 
-ENOUGH_BUILDS = 80
+ENOUGH_BUILDS = 40
 """How many builds of a package that has nothing to do with GPUs are looked at first. In a channel of 500,000 records a
 solve over all builds takes six times as long (2026-11-25).
 """
