@@ -146,8 +146,7 @@ def solve_layer(
 
     `bounds` hold for packages that others pull in; the packages in `gpu_only` may not fall to a CPU build. `made` keeps
     the records for further solves of the same candidates; without `thorough` only the newest releases of packages that
-    are not judged take part. Raises `Unsolvable` when there is no such set, and what kept
-    a channel from being read.
+    are not judged take part. Raises `Unsolvable` when there is no such set, and what kept a channel from being read.
     """
     wanted, bounds = [*specs], [*bounds]
     _refuse_at_once(candidates, wanted, worst, gpu_only)
