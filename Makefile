@@ -20,6 +20,7 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(RUN)/python benchmarks/startup.py
 	$(RUN)/python benchmarks/planning.py
+	$(RUN)/python benchmarks/channels.py
 
 clean:
 	rm -rf $(VENV) .demo build dist
