@@ -29,6 +29,8 @@ FILE_NAME = "pytorch-linux-64-repodata.json.zst"
 PYTHONS = ("2.7.18", "3.5.6", "3.6.13", "3.7.16", "3.8.18", "3.9.18", "3.10.13", "3.11.7", "3.12.0")
 ABI_FLAGS = {"2.7": "mu", "3.5": "m", "3.6": "m", "3.7": "m"}
 """What stood behind a Python's version in names of its ABI, up to 3.7."""
+# Read at once, since tests take variables of this name away.
+_SHARED = Path(os.environ.get("GPUENV_SHARED_DATA") or Path(__file__).parents[2] / "shared" / "data")
 Order = Literal["as is", "reversed"] | int
 """How the records stand in the file; a number is the seed of a shuffle."""
 Record = dict[str, Any]
@@ -36,8 +38,7 @@ Record = dict[str, Any]
 
 def snapshot_file() -> Path | None:
     """Where the snapshot is, if it is there."""
-    beside = Path(__file__).parents[2] / "shared" / "data"
-    path = Path(os.environ.get("GPUENV_SHARED_DATA") or beside) / FILE_NAME
+    path = _SHARED / FILE_NAME
     return path if path.exists() else None
 
 

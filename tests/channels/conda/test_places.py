@@ -28,7 +28,7 @@ from gpuenv.errors import RequestError
 from loopback_server import serving
 
 MIRROR = Condarc(channel_alias="https://mirror.invalid/conda/")
-BASE = Path("/work/here")
+BASE = Path("/srv/team/here")
 
 
 def resolve(*words: str, condarc: Condarc = MIRROR, base: Path = BASE, **environ: str) -> tuple[ChannelPlace, ...]:
@@ -71,9 +71,9 @@ def test_names_are_behind_the_alias(name: str) -> None:
         ("file://localhost/srv/a", "file:///srv/a"),
         ("/srv/channel/../other/", "file:///srv/other"),
         ("/srv/channel/noarch", "file:///srv/channel"),
-        ("./channel", "file:///work/here/channel"),
-        ("../channel", "file:///work/channel"),
-        (".", "file:///work/here"),
+        ("./channel", "file:///srv/team/here/channel"),
+        ("../channel", "file:///srv/team/channel"),
+        (".", "file:///srv/team/here"),
         ("~/channel", "file:///home/me/channel"),
         ("~", "file:///home/me"),
         (r"C:\channels\mine", "file:///C:/channels/mine"),
