@@ -18,6 +18,7 @@ from gpuenv.errors import FormatError
 __all__ = [
     "EXTRA",
     "Required",
+    "is_conditional",
     "marker_environment",
     "marker_holds",
     "parse_match_spec",
@@ -40,6 +41,7 @@ _WITH_ADDRESS = re.compile(r"\s*+([A-Za-z0-9._-]++\s*+(?:\[[^\]]*\]\s*+)?)@")
 _LAST_EXTRA = re.compile(r"""(?:(?P<before>\([^()]*\)|(?:(?! or )[^()])*) and )?extra == ["'](?P<extra>[^"']+)["']""")
 EXTRA = re.compile(r"""extra == ["']([^"']+)["']""")
 _MATCH_SPEC = re.compile(r"(?:[^\s\[\]]*::)?(?P<name>[\w.-]+)\s*(?P<version>[^\s\[\]]*)")
+_CONDITION = re.compile(r"\[.*\bwhen\s*=", re.DOTALL)
 _CLAUSE = re.compile(r"(?P<operator>>=|<=|==|!=|~=|>|<|=|)(?P<version>\d[\w.!+-]*?)(?P<star>\.?\*)?")
 
 
@@ -104,6 +106,11 @@ def marker_environment(platform: str, python: str) -> dict[str, str]:
         "implementation_name": "cpython",
         "platform_python_implementation": "CPython",
     }
+
+
+def is_conditional(text: str) -> bool:
+    """Whether a MatchSpec is one under a condition (`when`, CEP 43), which is not asked of every machine."""
+    return "when" in text and _CONDITION.search(text) is not None
 
 
 def parse_match_spec(text: str) -> Required:

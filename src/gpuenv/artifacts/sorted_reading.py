@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from gpuenv.artifacts.imports import is_test
 from gpuenv.artifacts.native_files import file_name
-from gpuenv.artifacts.required import EXTRA, Required, marker_holds, parse_match_spec, parse_requirement
+from gpuenv.artifacts.required import EXTRA, Required, is_conditional, marker_holds, parse_match_spec, parse_requirement
 from gpuenv.binaries.cuda_names import CudaLibrary, cuda_library
 from gpuenv.errors import FormatError
 from gpuenv.facts.frameworks import Framework, find_framework
@@ -59,7 +59,6 @@ _KNOWN_SYSTEMS = ("linux-", "windows-", "macos-")
 _MOST_ASKED = 10_000
 # Of one marker; each is tried on every platform and Python.
 _MOST_EXTRAS = 100
-_CONDITION = re.compile(r"\[.*\bwhen\s*=", re.DOTALL)
 _WITH_HASH = re.compile(r"[-.][0-9a-f]{8,32}(?=\.(?:so|dll)\b)", re.ASCII)
 
 
@@ -183,8 +182,7 @@ def _is_instrument(file: NativeFile) -> bool:
 def _asked(reading: Reading) -> Iterator[Asked]:
     is_conda = is_from_conda(reading.artifact)
     for text in reading.requires[:_MOST_ASKED]:
-        if is_conda and _CONDITION.search(text):
-            # What is asked for under a condition (CEP 43) is not asked of every machine.
+        if is_conda and is_conditional(text):
             continue
         try:
             required = _parse(text, is_conda=is_conda)

@@ -24,10 +24,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from gpuenv import settings
+from gpuenv.channels.conda.places import local_path
 from gpuenv.channels.conda.running import run_rattler
 from gpuenv.environments.conda_checks import PackageFacts, WasTouched, check_package
 from gpuenv.environments.leftovers import delete_tree
@@ -97,7 +96,7 @@ def cached_packages(
     found = {package.name: ready for package in packages if (ready := _ready(package))}
     missing = [package for package in packages if package.name not in found]
     if missing:
-        if offline and (away := [one for one in missing if not _local_path(one.url)]):
+        if offline and (away := [one for one in missing if not local_path(one.url)]):
             raise UnavailableError(
                 "offline, and not all conda packages are in the cache",
                 reasons=tuple(one.filename for one in away),
@@ -143,7 +142,7 @@ def _ready(package: LockedConda) -> CachedPackage | None:
 
 
 async def _fetch_all(packages: Sequence[LockedConda], request: Request, report: Reporter) -> list[CachedPackage]:
-    places = _Places.of(request) if any(not _local_path(one.url) for one in packages) else _Places()
+    places = _Places.of(request) if any(not local_path(one.url) for one in packages) else _Places()
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def one(package: LockedConda) -> CachedPackage:
@@ -193,7 +192,7 @@ async def _download(package: LockedConda, places: _Places, archive: Path) -> str
     with archive.open("wb") as file:
         pen = _Pen(file, package.size_bytes, 0, hashlib.sha256(), hashlib.md5(usedforsecurity=False))
         try:
-            if path := _local_path(package.url):
+            if path := local_path(package.url):
                 await asyncio.to_thread(_copy, path, pen)
             else:
                 from rattler.package_streaming import download_to_writer
@@ -203,7 +202,7 @@ async def _download(package: LockedConda, places: _Places, archive: Path) -> str
             raise _not_planned(package, f"it has more than the {package.size_bytes} bytes promised") from None
         except OSError as error:
             # What the system refuses has a number, what came from a server and was broken off has none.
-            is_ours = error.errno is not None and (not _local_path(package.url) or error.errno in _OUR_TROUBLE)
+            is_ours = error.errno is not None and (not local_path(package.url) or error.errno in _OUR_TROUBLE)
             if is_ours:
                 raise
             raise _no_file(package, error.strerror or str(error)) from error
@@ -283,11 +282,6 @@ class _Places:
 
             self.made = Client.default_client()
         return self.made
-
-
-def _local_path(url: str) -> Path | None:
-    parts = urlsplit(url)
-    return Path(url2pathname(parts.path)) if parts.scheme == "file" else None
 
 
 def _size(package: LockedConda) -> str:

@@ -17,7 +17,7 @@ from gpuenv.channels.conda.spec_words import channel_in_front, subdir_asked
 from gpuenv.channels.conda.view import ChannelView
 from gpuenv.errors import NoPlanError, RequestError
 from gpuenv.model import Sources
-from gpuenv.plans.pythons import choose_pythons
+from gpuenv.plans.pythons import choose_pythons, minor_of
 from gpuenv.plans.specs import GpuSpec
 
 __all__ = ["ChannelSpecs", "without_login"]
@@ -104,12 +104,12 @@ class ChannelSpecs:
         from rattler import MatchSpec
 
         if self.python:
-            return (_minor(self.python),)
+            return (minor_of(self.python),)
         named = (_NAMED.fullmatch(channel_in_front(spec)) for spec in self.specs)
         rests = [one["rest"] for one in named if one and one["name"].lower() == "python" and ";" not in one["rest"]]
         wanted = [MatchSpec(_match_spec(f"python{rest}", "python", rest)) for rest in rests]
         there = self.view.records("python")
-        fitting = {_minor(str(one.version)): None for one in there if all(spec.matches(one) for spec in wanted)}
+        fitting = {minor_of(str(one.version)): None for one in there if all(spec.matches(one) for spec in wanted)}
         bounds = ",".join(str(one.version) for one in wanted if one.version is not None)
         # Where the channels have none, it is one that is there already.
         return tuple(fitting) or (choose_pythons(None, bounds or None, ())[0].version,)
@@ -166,10 +166,6 @@ def _without_marker(typed: str, rest: str) -> tuple[str, Marker | None]:
     except InvalidRequirement:
         return bounds.rstrip(), marker
     return bounds if _LOCAL.fullmatch(bounds) else f" {conda_version(specifier)}", marker
-
-
-def _minor(version: str) -> str:
-    return ".".join(version.split(".")[:2])
 
 
 def _match_spec(typed: str, name: str, rest: str) -> str:

@@ -12,6 +12,7 @@ from gpuenv.machines.interpreters import Interpreter
 from gpuenv.model import Machine, Plan, PlanSet, Reporter, Request
 from gpuenv.plans.fleet import make_plans
 from gpuenv.plans.knowledge import Knowledge
+from gpuenv.plans.pythons import minor_of
 from gpuenv.plans.wanting import pythons_for, wanted_of
 from gpuenv.plans.what_if import what_would_change
 
@@ -31,7 +32,7 @@ def explain_plans(
 
     Errors as those of `make_plans`; where there is no plan, the hints say which single change would make one.
     """
-    pythons = tuple(_minor(one.version) for one in interpreters)
+    pythons = tuple(minor_of(one.version) for one in interpreters)
     knowledge = Knowledge(can_learn=True)
     try:
         found = make_plans(
@@ -61,7 +62,3 @@ def explain_plans(
 def _with_changes(plan: Plan, pythons: tuple[str, ...], channels: Channels | None) -> Plan:
     changes = what_would_change(plan.request, plan.machines, python=plan.python, pythons=pythons, channels=channels)
     return msgspec.structs.replace(plan, explanation=msgspec.structs.replace(plan.explanation, what_if=changes))
-
-
-def _minor(version: str) -> str:
-    return ".".join(version.split(".")[:2])

@@ -109,7 +109,8 @@ def _plan_all(request: Request, machines: Sequence[Machine], options: _Options) 
         open_channels_once(knowledge, request, offline=options.offline, report=options.report or Silence())
         wanted = wanted_of(request, platform, knowledge)
         pythons = pythons_for(request, wanted, platform, knowledge, options.interpreters)
-        choice = in_order(pythons, wanted, partial(_setting, request, there, knowledge))[0]
+        # A single machine is not divided, and its plan puts the Pythons in order by itself.
+        choice = (in_order(pythons, wanted, partial(_setting, request, there, knowledge)) if there[1:] else pythons)[0]
         groups, why = divide(request, there, python=choice.version, knowledge=knowledge, choice=choice)
         reasons += why
         for first, *others in groups:

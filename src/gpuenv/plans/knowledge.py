@@ -5,14 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import msgspec
 
 from gpuenv.channels.catalog import Build, Project, builds_of
+from gpuenv.channels.conda.places import local_path
 from gpuenv.model import Finding, LibraryCode, Machine, Needs, to_json
 from gpuenv.rules import check
 
@@ -145,9 +143,8 @@ class Knowledge:
 
 def is_there(build: Build) -> bool:
     """Whether a conda package on disk is there; of one on a server that shows when it is asked for."""
-    if build.record is None or not build.record.url.startswith("file:"):
-        return True
-    return Path(url2pathname(urlsplit(build.record.url).path)).is_file()
+    path = local_path(build.record.url) if build.record is not None else None
+    return path is None or path.is_file()
 
 
 def _holders(build: Build) -> tuple[WheelRelease, ...]:

@@ -130,10 +130,9 @@ class _Tiers:
         return found if found and not gpu_spots(found) else None
 
     def _is_wanting(self, tier: Tier, later: Tier) -> bool:
-        here = {name for spec in self.specs if _gpu_builds(self.candidates, name := spec.project.name, tier)}
+        names = {spec.project.name for spec in self.specs}
         return any(
-            spec.project.name not in here and _gpu_builds(self.candidates, spec.project.name, later)
-            for spec in self.specs
+            _gpu_builds(self.candidates, name, later) and not _gpu_builds(self.candidates, name, tier) for name in names
         )
 
     def _admits(self, tier: Tier) -> int:

@@ -117,14 +117,12 @@ class Learner:
 
 
 def _channel_file(record: RepoDataRecord) -> WantedFile:
-    from urllib.parse import unquote, urlsplit
+    from gpuenv.targets.wanted import channel_file
 
-    from gpuenv.targets.wanted import conda_file
-
-    url = record.url
-    place = unquote(urlsplit(url).path) if url.startswith("file:") else url
     sha256 = record.sha256.hex() if record.sha256 else None
-    return conda_file(place, name=record.name.normalized, version=str(record.version), sha256=sha256, size=record.size)
+    return channel_file(
+        record.url, name=record.name.normalized, version=str(record.version), sha256=sha256, size=record.size
+    )
 
 
 def _other_package(reading: Reading, record: RepoDataRecord) -> IntegrityError | None:

@@ -23,7 +23,7 @@ from gpuenv.plans.keeping import kept_bounds, kept_conda
 from gpuenv.plans.knowledge import Knowledge
 from gpuenv.plans.layer import Layer, choose_layer
 from gpuenv.plans.learning import Learner
-from gpuenv.plans.pythons import PythonChoice
+from gpuenv.plans.pythons import PythonChoice, minor_of
 from gpuenv.plans.rounds import Rounds, Settled
 from gpuenv.plans.setting import Setting
 from gpuenv.plans.specs import Wanted
@@ -140,7 +140,7 @@ def _plan(
 def _python_of(conda: tuple[LockedConda, ...]) -> str | None:
     """The Python among conda packages, as 3.11."""
     versions = (package.version for package in conda if package.name == "python")
-    return next((".".join(version.split(".")[:2]) for version in versions), None)
+    return next(map(minor_of, versions), None)
 
 
 def _with_what_was_chosen(error: UnavailableError, layer: Layer) -> UnavailableError:

@@ -10,7 +10,7 @@ from gpuenv import settings
 from gpuenv.errors import NoPlanError, RequestError
 from gpuenv.machines.interpreters import Interpreter
 
-__all__ = ["PythonChoice", "choose_pythons", "conda_pythons"]
+__all__ = ["PythonChoice", "choose_pythons", "conda_pythons", "minor_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ def choose_pythons(
     """
     asked = asked or settings.variable("GPUENV_PYTHON") or None
     running = f"{sys.version_info.major}.{sys.version_info.minor}"
-    here = tuple(PythonChoice(version=_minor(one.version), path=one.path) for one in interpreters)
+    here = tuple(PythonChoice(version=minor_of(one.version), path=one.path) for one in interpreters)
     known = here or tuple(PythonChoice(version=f"3.{minor}") for minor in _nearest_first(running))
     wanted = [text for text in (spec, _spec(asked) if asked else None) if text]
     fitting = tuple(one for one in known if all(_admits(text, one.version) for text in wanted))
@@ -62,7 +62,7 @@ def conda_pythons(
     wanted = [text for text in (spec, _spec(asked) if asked else None) if text]
     if not for_wheels:
         return (PythonChoice(version="", spec=" ".join(["python", ",".join(wanted)]) if wanted else None),)
-    minors = dict.fromkeys(_minor(one) for one in sorted(versions, key=version_key, reverse=True))
+    minors = dict.fromkeys(minor_of(one) for one in sorted(versions, key=version_key, reverse=True))
     fitting = tuple(
         PythonChoice(version=minor, spec=" ".join(["python", ",".join([f"{minor}.*", *wanted])]))
         for minor in minors
@@ -77,7 +77,8 @@ def conda_pythons(
     return fitting
 
 
-def _minor(version: str) -> str:
+def minor_of(version: str) -> str:
+    """The minor version of a Python: 3.11 of 3.11.7."""
     return ".".join(version.split(".")[:2])
 
 
@@ -90,7 +91,7 @@ def _spec(asked: str) -> str:
     parts = asked.split(".")
     if len(parts) not in {2, 3} or not all(part.isdigit() and part.isascii() for part in parts):
         raise RequestError(f"`{asked}` is not a version of Python", hints=("write it as `--python 3.11`",))
-    return f"{_minor(asked)}.*"
+    return f"{minor_of(asked)}.*"
 
 
 def _admits(spec: str, version: str) -> bool:

@@ -6,7 +6,7 @@ may be taken, CPU builds carry `track_features`, which rattler ranks below every
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
@@ -90,9 +90,22 @@ class _Records:
 
     def admitted(self, name: str, judged: list[Candidate]) -> list[RepoDataRecord]:
         """The records of the builds that may be taken, in the order of preference that rattler obeys."""
-        admitted = [one for one in judged if one.tier <= self.worst and (one.build.gpu or name not in self.gpu_only)]
+        admitted = self._may_be_taken(name, judged)
         has_gpu = self.prefer_gpu and any(one.build.gpu for one in admitted)
         return [self._record(one, shun_cpu=has_gpu) for one in admitted]
+
+    def refuse_at_once(self) -> None:
+        """Unsolvable where one of the specs has no build that may be taken: a solver takes seconds to find that out."""
+        for name, specs in self.specs.items():
+            if name not in self.candidates:
+                continue
+            admitted = self._may_be_taken(name, self.candidates[name])
+            for spec in specs:
+                if not any(one.build.record is None or spec.matches(one.build.record) for one in admitted):
+                    raise Unsolvable(f"no candidates were found for {spec}")
+
+    def _may_be_taken(self, name: str, judged: list[Candidate]) -> list[Candidate]:
+        return [one for one in judged if one.tier <= self.worst and (one.build.gpu or name not in self.gpu_only)]
 
     def kept(self) -> Iterator[RepoDataRecord]:
         """The records of packages that stay where they can, as far as they may be taken; where a spec asks for another
@@ -149,7 +162,6 @@ def solve_layer(
     are not judged take part. Raises `Unsolvable` when there is no such set, and what kept a channel from being read.
     """
     wanted, bounds = [*specs], [*bounds]
-    _refuse_at_once(candidates, wanted, worst, gpu_only)
     source = _Records(
         candidates=candidates,
         worst=worst,
@@ -158,6 +170,7 @@ def solve_layer(
         made={} if made is None else made,
         specs=_by_name(wanted),
     )
+    source.refuse_at_once()
     try:
         found = _solve(source, wanted, bounds)
     except Unsolvable:
@@ -172,50 +185,35 @@ def solve_layer(
     return found
 
 
-def _refuse_at_once(candidates: Candidates, specs: list[str], worst: Tier, gpu_only: Collection[str]) -> None:
-    """Unsolvable where one of the specs has no build that may be taken: a solver takes seconds to find that out."""
-    from rattler import MatchSpec
-
-    for text in specs:
-        spec = MatchSpec(text)
-        name = spec.name.normalized if spec.name else ""
-        if name not in candidates:
-            continue
-        admitted = [one for one in candidates[name] if one.tier <= worst and (one.build.gpu or name not in gpu_only)]
-        if not any(one.build.record is None or spec.matches(one.build.record) for one in admitted):
-            raise Unsolvable(f"no candidates were found for {text}")
-
-
 def _solve(source: _Records, specs: list[str], bounds: list[str]) -> Solution:
     from rattler import ChannelPriority, GenericVirtualPackage, MatchSpec, PackageName, Subdir, Version, solve
+    from rattler.exceptions import GatewayError, SolverError
     from rattler.package import BuildString
 
     candidates = source.candidates
-    picked = run_rattler(
-        _answer(
-            solve(
-                sources=[source],
-                gateway=_gateway(),
-                specs=[MatchSpec(spec) for spec in specs],
-                constraints=[MatchSpec(bound) for bound in bounds],
-                platforms=[Subdir(subdir) for subdir in candidates.subdirs],
-                virtual_packages=[
-                    GenericVirtualPackage(PackageName(name), Version(version), BuildString(build))
-                    for name, version, build in candidates.virtual_packages
-                ],
-                locked_packages=[*source.kept()],
-                # Which channels count for a name was decided when its records were asked for.
-                channel_priority=ChannelPriority.Disabled,
-                timeout=_TIMEOUT,
-            )
-        )
+    solving = solve(
+        sources=[source],
+        gateway=_gateway(),
+        specs=[MatchSpec(spec) for spec in specs],
+        constraints=[MatchSpec(bound) for bound in bounds],
+        platforms=[Subdir(subdir) for subdir in candidates.subdirs],
+        virtual_packages=[
+            GenericVirtualPackage(PackageName(name), Version(version), BuildString(build))
+            for name, version, build in candidates.virtual_packages
+        ],
+        locked_packages=[*source.kept()],
+        # Which channels count for a name was decided when its records were asked for.
+        channel_priority=ChannelPriority.Disabled,
+        timeout=_TIMEOUT,
     )
-    if isinstance(picked, Exception):
+    try:
+        picked = run_rattler(solving)
+    except (SolverError, GatewayError) as error:
         if source.failure:
-            raise source.failure
-        if "cancelled" in str(picked):
-            raise ToolError("rattler found no answer within a minute", reasons=tuple(specs))
-        raise Unsolvable(str(picked).strip())
+            raise source.failure from None
+        if "cancelled" in str(error):
+            raise ToolError("rattler found no answer within a minute", reasons=tuple(specs)) from error
+        raise Unsolvable(str(error).strip()) from error
     judged = {record.name.normalized: source.taken[record.url] for record in picked if record.url in source.taken}
     return Solution(picks=judged, others=tuple(record for record in picked if record.url not in source.taken))
 
@@ -239,17 +237,6 @@ def _is_newest(found: Solution, source: _Records) -> bool:
         if pick and pick.build.record and admitted and max(admitted) > pick.build.record.version:
             return False
     return True
-
-
-async def _answer(solving: Awaitable[list[RepoDataRecord]]) -> list[RepoDataRecord] | Exception:
-    from rattler.exceptions import GatewayError, SolverError
-
-    # An error that went up through the loop would keep hold of it.
-    try:
-        found: list[RepoDataRecord] = await solving
-    except (SolverError, GatewayError) as error:
-        return Exception(str(error))
-    return found
 
 
 def _record(

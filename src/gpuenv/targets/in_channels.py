@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from threading import Lock
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from gpuenv.channels.conda.choosing import choose_package
 from gpuenv.channels.conda.opening import open_channels
 from gpuenv.channels.conda.view import Channels, ChannelView
 from gpuenv.channels.destinations import Destination
 from gpuenv.model import Machine
-from gpuenv.targets.wanted import Expansion, conda_file
+from gpuenv.targets.wanted import Expansion, channel_file
 
 __all__ = ["ChannelPackages"]
 
@@ -35,8 +33,9 @@ class ChannelPackages:
         with self._lock:
             view = self._view((channel,) if channel else self.words, destination.platform)
             found = choose_package(spec, view, python=destination.python, machine=machine)
-        place = url2pathname(urlsplit(found.url).path) if found.url.startswith("file:") else found.url
-        file = conda_file(place, name=found.name, version=found.version, sha256=found.sha256, size=found.size_bytes)
+        file = channel_file(
+            found.url, name=found.name, version=found.version, sha256=found.sha256, size=found.size_bytes
+        )
         return Expansion(files=(file,))
 
     def _view(self, words: tuple[str, ...], platform: str) -> ChannelView:

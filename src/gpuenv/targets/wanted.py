@@ -9,14 +9,23 @@ from urllib.parse import quote, urlsplit
 
 from gpuenv.artifacts.conda_index import CONDA_ENDINGS, split_dist
 from gpuenv.artifacts.native_files import is_native_name
-from gpuenv.channels.conda.places import without_secrets
+from gpuenv.channels.conda.places import local_path, without_secrets
 from gpuenv.channels.destinations import Destination
 from gpuenv.channels.index import PLAIN_ASKING, Asking, IndexFile
 from gpuenv.channels.index_logins import credentials_for, without_credentials
 from gpuenv.errors import GpuenvError
 from gpuenv.model import ArtifactKind
 
-__all__ = ["SDIST_ENDINGS", "Expansion", "WantedFile", "conda_file", "kind_of_name", "pinned_file", "sha256_in"]
+__all__ = [
+    "SDIST_ENDINGS",
+    "Expansion",
+    "WantedFile",
+    "channel_file",
+    "conda_file",
+    "kind_of_name",
+    "pinned_file",
+    "sha256_in",
+]
 
 SDIST_ENDINGS = (".tar.gz", ".zip", ".tgz", ".tar.xz", ".tar.bz2")
 """How the names of source distributions end, old ones too."""
@@ -134,6 +143,11 @@ def conda_file(
         size_bytes=size,
         login=None if local else credentials_for(url),
     )
+
+
+def channel_file(url: str, *, name: str, version: str, sha256: str | None, size: int | None) -> WantedFile:
+    """A package of a conda channel, at the address that its record has; the channel may be on this computer."""
+    return conda_file(str(local_path(url) or url), name=name, version=version, sha256=sha256, size=size)
 
 
 def sha256_in(text: str) -> str | None:

@@ -13,11 +13,10 @@ from packaging.specifiers import SpecifierSet
 from gpuenv.artifacts.conda_index import glibc_of, platforms_of
 from gpuenv.artifacts.cuda_lines import line_in_build
 from gpuenv.artifacts.needs import needs_of
-from gpuenv.artifacts.required import parse_match_spec
+from gpuenv.artifacts.required import is_conditional, parse_match_spec
 from gpuenv.channels.catalog import Build
 from gpuenv.channels.conda.gpu_marks import (
     asks_for_cuda,
-    is_conditional,
     is_cuda_package,
     is_for_cpu,
     is_marked,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from gpuenv.artifacts.required import is_conditional
 from gpuenv.facts.libraries import find_library
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "asks_for_cuda",
-    "is_conditional",
     "is_cuda_package",
     "is_for_cpu",
     "is_marked",
@@ -30,7 +30,6 @@ _MARKED = re.compile(
     r"(?:(?:^|(?<=[-_.]))(?:gpu|cuda|cu\d{2,3})(?![a-z])|cuda\d|(?<=\d)cu\d{2,3}(?!\d))",
     re.ASCII | re.MULTILINE,
 )
-_CONDITION = re.compile(r"\[.*\bwhen\s*=", re.DOTALL)
 _OTHER_PACKAGES = re.compile(r"hip|hip-.*|rocm|rocm-.*|amdhip.*|rocblas|miopen.*|intel-sycl-rt|dpcpp.*", re.ASCII)
 _OTHER_GPU = re.compile(
     r"(?:^|(?<=[-_.]))(?:rocm|hip(?![a-gi-z])|xpu(?![a-z])|sycl|mps(?![a-z]))", re.ASCII | re.MULTILINE
@@ -55,11 +54,6 @@ def is_cuda_package(name: str) -> bool:
 def is_selector(record: RepoDataRecord) -> bool:
     """Whether a package only keeps CPU and GPU builds of others apart: it is small, and its build is a bare word."""
     return str(record.build) in _SELECTORS and (record.size is None or record.size < _SMALL)
-
-
-def is_conditional(text: str) -> bool:
-    """Whether a requirement is one under a condition (`when`, CEP 43), which is not asked of every machine."""
-    return "when" in text and _CONDITION.search(text) is not None
 
 
 def is_for_cpu(build: str) -> bool:

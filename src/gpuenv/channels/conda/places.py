@@ -13,13 +13,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 from urllib.parse import quote, unquote, urlsplit
+from urllib.request import url2pathname
 
 from gpuenv.artifacts.conda_index import CONDA_ENDINGS
 from gpuenv.channels.conda.condarc import Condarc, read_condarc
 from gpuenv.channels.conda.condarc_files import conda_root, home_of
 from gpuenv.errors import RequestError
 
-__all__ = ["ChannelPlace", "resolve_channels", "without_secrets"]
+__all__ = ["ChannelPlace", "local_path", "resolve_channels", "without_secrets"]
 
 _SCHEMES = ("http", "https", "file", "s3", "oci", "gcs")
 _WITH_SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://", re.ASCII)
@@ -79,6 +80,12 @@ def resolve_channels(
             places.setdefault(place.address, place)
     _refuse_forbidden(resolver, places.values())
     return tuple(places.values())
+
+
+def local_path(address: str) -> Path | None:
+    """Where a `file:` address leads on this computer; None for other addresses."""
+    parts = urlsplit(address)
+    return Path(url2pathname(parts.path)) if parts.scheme == "file" else None
 
 
 def without_secrets(address: str) -> str:
