@@ -141,9 +141,12 @@ def test_members_outside(there: Path, tmp_path: Path, ending: Any) -> None:
     """What an archive has outside is not unpacked there; a file that its list names and it lacks is refused."""
     package = LittlePackage(name="bad", files={"a": "1"}, ending=ending)
     members = [Member(name="../../evil", content=b"e"), Member(name=f"{tmp_path}/evil", content=b"e")]
+    # Other tests may have made files of that name beside this one's directory.
+    before = set(tmp_path.parent.rglob("evil"))
     environments.replace(plan_of(made(package, tmp_path, members)), there, report=Listener())
     assert (there / "a").read_text() == "1"
-    assert not [path for path in tmp_path.parent.rglob("evil") if "conda-packages" not in path.parts]
+    new = set(tmp_path.parent.rglob("evil")) - before
+    assert not [path for path in new if "conda-packages" not in path.parts]
     lacking = LittlePackage(name="bad", version="2", files={"a": "1"}, ending=ending, paths=[entry("b", b"1")])
     assert "does not hold" in refused(there, made(lacking, tmp_path))
 
